@@ -1,0 +1,18 @@
+"""Settings and fixtures that every test may use."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+# A machine that is busy must not fail a property, and the same commit must give the same examples.
+settings.register_profile(
+    "worker_ext", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+settings.load_profile("worker_ext")
+
+
+@pytest.fixture(scope="session")
+def repository() -> Path:
+    """The root of the checkout the tests lie in, which is not where `worker_ext` is imported from under tox."""
+    return Path(__file__).resolve().parents[1]
