@@ -1,0 +1,1 @@
+"""FunctionRpc, the protocol between the Functions host and a worker: messages (`pb`) and stream (`service`)."""
