@@ -1,0 +1,1 @@
+"""The durable extension's JSON contract as data, in both directions."""

@@ -1,0 +1,179 @@
+"""What an orchestrator asks the extension to do: one frozen class an action, its `actionType` as the tag.
+
+`input` is JSON text inside a JSON string, as azure-functions-durable sends it; other workers send the value itself,
+so whoever reads an action takes any JSON value.
+
+Source: durable-functions JSON protocol, actions; OutOfProcOrchestrationShim.cs, AsyncActionType.
+"""
+
+from __future__ import annotations
+
+from typing import Any, TypeAlias
+
+from msgspec import UNSET, Struct, UnsetType
+
+from worker_ext.protocol.codec import JSON
+
+
+class Action(Struct, frozen=True, kw_only=True, gc=False, tag_field="actionType", rename="camel"):
+    """What every action has: its number."""
+
+
+class RetryOptions(Struct, frozen=True, rename="camel", omit_defaults=True):
+    """How often and how fast a failed activity or sub-orchestration is tried again.
+
+    Args:
+        first_retry_interval_in_milliseconds: The delay before the second attempt; at least 1.
+        max_number_of_attempts: All attempts, the first included; at least 1.
+        backoff_coefficient: Each delay is the one before times this.
+        max_retry_interval_in_milliseconds: The longest delay; None for the host's default of 6 days.
+        retry_timeout_in_milliseconds: No attempt starts later than this after the first; None for no limit.
+
+    Raises:
+        ValueError: A number is out of its range.
+    """
+
+    first_retry_interval_in_milliseconds: int
+    max_number_of_attempts: int
+    backoff_coefficient: float = 1
+    max_retry_interval_in_milliseconds: int | None = None
+    retry_timeout_in_milliseconds: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.first_retry_interval_in_milliseconds <= 0:
+            raise ValueError("first_retry_interval_in_milliseconds value must be greater than 0.")
+
+
+class CallActivity(Action, frozen=True, kw_only=True, tag=0):
+    """Runs an activity."""
+
+    function_name: str
+    input: JSON = None
+
+
+class CallActivityWithRetry(Action, frozen=True, kw_only=True, tag=1):
+    """Runs an activity; the extension repeats it."""
+
+    function_name: str
+    input: JSON = None
+    retry_options: RetryOptions
+
+
+class CallSubOrchestrator(Action, frozen=True, kw_only=True, tag=2):
+    """Starts a child orchestration and awaits it; without `instance_id` the extension makes one."""
+
+    function_name: str
+    input: JSON = None
+    instance_id: str | None = None
+    version: str | None = None
+
+
+class CallSubOrchestratorWithRetry(Action, frozen=True, kw_only=True, tag=3):
+    """Starts a child orchestration; the extension repeats it."""
+
+    function_name: str
+    input: JSON = None
+    instance_id: str | None = None
+    version: str | None = None
+    retry_options: RetryOptions
+
+
+class ContinueAsNew(Action, frozen=True, kw_only=True, tag=4):
+    """Starts the next generation of this instance with an empty history."""
+
+    input: JSON = None
+
+
+class CreateTimer(Action, frozen=True, kw_only=True, tag=5):
+    """Starts a timer; a cancelled one fires too, but blocks nothing."""
+
+    fire_at: str
+    is_canceled: bool = False
+
+
+class WaitForExternalEvent(Action, frozen=True, kw_only=True, tag=6):
+    """Waits for an event; takes no sequence id."""
+
+    external_event_name: str
+    reason: str = "ExternalEvent"
+
+
+class CallEntity(Action, frozen=True, kw_only=True, tag=7):
+    """Calls an entity (`instance_id` is `@name@key`) and awaits its answer."""
+
+    instance_id: str
+    operation: str
+    input: JSON = None
+
+
+class CallHttp(Action, frozen=True, kw_only=True, tag=8):
+    """Sends an HTTP request from the host."""
+
+    http_request: dict[str, Any]
+
+
+class SignalEntity(Action, frozen=True, kw_only=True, tag=9):
+    """Sends an operation to an entity without an answer."""
+
+    instance_id: str
+    operation: str
+    input: JSON = None
+
+
+class ScheduledSignalEntity(Action, frozen=True, kw_only=True, tag=10):
+    """A signal that is delivered at a time of its own."""
+
+    instance_id: str
+    operation: str
+    input: JSON = None
+    fire_at: str
+
+
+class WhenAny(Action, frozen=True, kw_only=True, tag=11):
+    """Is complete with the first of its members."""
+
+    compound_actions: tuple[AnyAction, ...]
+
+
+class WhenAll(Action, frozen=True, kw_only=True, tag=12):
+    """Is complete when all its members are; at once when it has none."""
+
+    compound_actions: tuple[AnyAction, ...]
+
+
+class EntityLock(Struct, frozen=True, gc=False):
+    """One member of a lock set."""
+
+    name: str
+    key: str
+
+
+class LockEntities(Action, frozen=True, kw_only=True, tag=13):
+    """Locks a set of entities (schema V4)."""
+
+    lock_set: tuple[EntityLock, ...]
+    lock_request_id: str | UnsetType = UNSET
+
+
+class ReleaseEntities(Action, frozen=True, kw_only=True, tag=14):
+    """Releases everything this orchestration has locked (schema V4)."""
+
+
+AnyAction: TypeAlias = (
+    CallActivity
+    | CallActivityWithRetry
+    | CallSubOrchestrator
+    | CallSubOrchestratorWithRetry
+    | ContinueAsNew
+    | CreateTimer
+    | WaitForExternalEvent
+    | CallEntity
+    | CallHttp
+    | SignalEntity
+    | ScheduledSignalEntity
+    | WhenAny
+    | WhenAll
+    | LockEntities
+    | ReleaseEntities
+)
+"""Every action."""
