@@ -112,8 +112,8 @@ def _custom_object(value: Any) -> dict[str, Any]:
     to_json = getattr(cls, "to_json", None)
     if to_json is None:
         raise TypeError(
-            f"a value of type {cls.__module__}.{cls.__qualname__} cannot be written as JSON. Pass plain JSON values, or "
-            "give the class `to_json(obj)` and `from_json(data)`"
+            f"a value of type {cls.__module__}.{cls.__qualname__} cannot be written as JSON. Pass plain JSON values, "
+            "or give the class `to_json(obj)` and `from_json(data)`"
         )
     return {"__class__": cls.__name__, "__module__": cls.__module__, "__data__": to_json(value)}
 

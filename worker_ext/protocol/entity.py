@@ -1,11 +1,18 @@
-"""Entities: who they are. An entity's instance ID is `@name@key`, the name in lower case.
+"""The entity trigger: who an entity is, a batch of operations, and the reply.
 
-Source: durable-functions JSON protocol, entity identity.
+An entity's instance ID is `@name@key`, the name in lower case.
+
+Source: durable-functions JSON protocol, section on entities.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+import msgspec
+from msgspec import Struct
+
+from worker_ext.errors import PayloadError
 
 
 @dataclass(frozen=True, eq=True)
@@ -50,3 +57,71 @@ class EntityId:
 
     def __str__(self) -> str:
         return EntityId.get_scheduler_id(self)
+
+
+class EntityName(Struct, frozen=True, gc=False):
+    """An entity as payloads name it."""
+
+    name: str
+    key: str
+
+
+class Operation(Struct, frozen=True, kw_only=True, rename="camel"):
+    """One operation of a batch; `input` is JSON text, twice encoded where azure-functions-durable sent it."""
+
+    name: str | None
+    input: str | None = None
+    is_signal: bool = False
+    id: str | None = None
+
+
+class EntityBatchRequest(Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the entity trigger delivers: one entity, its state as JSON text, and operations in order."""
+
+    self: EntityName
+    exists: bool = False
+    state: str | None = None
+    batch: list[Operation]
+
+    @classmethod
+    def decode(cls, payload: str | bytes) -> EntityBatchRequest:
+        """Reads a payload.
+
+        Raises:
+            PayloadError: The payload breaks the contract; it says where.
+        """
+        try:
+            return msgspec.json.decode(payload, type=EntityBatchRequest)
+        except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
+            what, _, path = (str(error) or "nested too deeply").partition(" - at `$")
+            raise PayloadError("$" + path.removesuffix("`"), what) from None
+
+
+class OperationResult(Struct, frozen=True, kw_only=True, rename="camel"):
+    """How an operation ended. `result` is JSON text; times are milliseconds, the start since 1970."""
+
+    is_error: bool
+    duration: int
+    start_time: int
+    result: str
+
+
+class Signal(Struct, frozen=True, kw_only=True, rename="camel"):
+    """An operation that an entity sends to another."""
+
+    target: EntityName
+    name: str
+    input: str | None = None
+
+
+class EntityState(Struct, frozen=True, kw_only=True, rename="camel"):
+    """The reply: the state after the batch, and one result for each operation."""
+
+    entity_exists: bool
+    entity_state: str | None
+    results: list[OperationResult]
+    signals: list[Signal]
+
+    def encode(self) -> str:
+        """Writes the reply as JSON."""
+        return msgspec.json.encode(self).decode()

@@ -17,7 +17,6 @@ from typing import Annotated, Any, TypeAlias
 
 from msgspec import Meta, Struct
 
-
 SequenceId: TypeAlias = Annotated[int, Meta(ge=0)]
 """The id of an action that takes one, from 0."""
 

@@ -1,0 +1,274 @@
+"""DurableOrchestrationContext: what an orchestrator may ask for. Each method makes one action and one task.
+
+The context keeps no state; the executor does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from worker_ext.engine.orchestration import OrchestrationExecutor
+from worker_ext.engine.tasks import (
+    Leaf,
+    LongTimerTask,
+    RetryTask,
+    Task,
+    TimerTask,
+    WaitTask,
+    WhenAllTask,
+    WhenAnyTask,
+)
+from worker_ext.protocol import actions
+from worker_ext.protocol.actions import RetryOptions
+from worker_ext.protocol.codec import decode_value, encode_value, restore
+from worker_ext.protocol.entity import EntityId
+from worker_ext.protocol.history import ExecutionStarted, HistoryEvent
+from worker_ext.protocol.orchestrator import ReplaySchema
+
+FunctionRef = str | Callable[..., Any]
+"""A function by its registered name, or the decorated function itself."""
+
+
+class DurableOrchestrationContext:
+    """The orchestrator's view of its instance: what it was given, the replay-safe clock, and everything it may start.
+
+    Args:
+        executor: The executor of this turn; it owns the state.
+    """
+
+    def __init__(self, executor: OrchestrationExecutor) -> None:
+        self._executor = executor
+        self._schedule = executor.schedule
+
+    # -- what the orchestrator was given -----------------------------------------------------------------------------
+
+    def get_input(self) -> Any:
+        """The input of this instance, or None where it has none.
+
+        Raises:
+            PayloadError: The input holds a custom object whose class the app does not have.
+        """
+        value = self._executor.request.input
+        return decode_value(value) if isinstance(value, str) else restore(value)
+
+    @property
+    def instance_id(self) -> str:
+        """The ID of this instance."""
+        return self._executor.request.instance_id
+
+    @property
+    def parent_instance_id(self) -> str | None:
+        """The ID of the orchestration that started this one, or None."""
+        return self._executor.request.parent_instance_id
+
+    @property
+    def is_replaying(self) -> bool:
+        """Whether the code that runs now has run in an earlier turn."""
+        return self._executor.is_replaying
+
+    @property
+    def current_utc_datetime(self) -> datetime:
+        """The replay-safe time, UTC; it advances with each batch of events."""
+        return self._schedule.now
+
+    @property
+    def version(self) -> str | None:
+        """The version this instance was started with, or None."""
+        started = (event for event in self._executor.request.history if isinstance(event, ExecutionStarted))
+        return next((event.version for event in started), None)
+
+    @property
+    def histories(self) -> list[HistoryEvent]:
+        """The events of this execution so far, oldest first."""
+        return self._executor.request.history
+
+    def new_uuid(self) -> str:
+        """A UUID that is the same on every replay, as text."""
+        return self._executor.ids.new_uuid(self._schedule.now)
+
+    def new_guid(self) -> UUID:
+        """A UUID that is the same on every replay."""
+        return self._executor.ids.new_guid(self._schedule.now)
+
+    # -- activities and sub-orchestrations ---------------------------------------------------------------------------
+
+    def call_activity(self, name: FunctionRef, input_: Any = None) -> Task:
+        """Runs an activity; the task gives its result.
+
+        Args:
+            name: The activity's name, or the decorated function.
+            input_: Its input, any JSON value.
+        """
+        function_name = name if isinstance(name, str) else _name_of(name, "activity")
+        action = actions.CallActivity(function_name=function_name, input=encode_value(input_))
+        return Leaf(self._schedule, action, function_name)
+
+    def call_activity_with_retry(self, name: FunctionRef, retry_options: RetryOptions, input_: Any = None) -> Task:
+        """Runs an activity, again when it fails; the task fails with the last attempt."""
+        attempt = actions.CallActivity(function_name=_name_of(name, "activity"), input=encode_value(input_))
+        action = actions.CallActivityWithRetry(
+            function_name=attempt.function_name, input=attempt.input, retry_options=retry_options
+        )
+        return RetryTask(self._schedule, retry_options, action, attempt)
+
+    def call_sub_orchestrator(
+        self, name: FunctionRef, input_: Any = None, instance_id: str | None = None, version: str | None = None
+    ) -> Task:
+        """Starts a child orchestration; the task gives its output.
+
+        Args:
+            name: The orchestrator's name, or the decorated function.
+            input_: Its input, any JSON value.
+            instance_id: The child's ID; made by the host where it is None.
+            version: The child's version; the host's default where it is None.
+        """
+        action = _child(name, input_, instance_id, version)
+        return Leaf(self._schedule, action, action.function_name)
+
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: FunctionRef,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+    ) -> Task:
+        """Starts a child orchestration, again when it fails; the task fails with the last attempt."""
+        attempt = _child(name, input_, instance_id, version)
+        action = actions.CallSubOrchestratorWithRetry(
+            function_name=attempt.function_name,
+            input=attempt.input,
+            instance_id=instance_id,
+            version=version,
+            retry_options=retry_options,
+        )
+        return RetryTask(self._schedule, retry_options, action, attempt)
+
+    # -- time and events ---------------------------------------------------------------------------------------------
+
+    def create_timer(self, fire_at: datetime | timedelta) -> TimerTask | LongTimerTask:
+        """Starts a timer of any length; the task it returns has `cancel()`.
+
+        Args:
+            fire_at: When, as an aware datetime of any zone, or how long from now.
+
+        Raises:
+            TypeError: The time has no zone.
+        """
+        schedule = self._schedule
+        end = schedule.now + fire_at if isinstance(fire_at, timedelta) else _utc(fire_at)
+        if (
+            schedule.limits.exist
+            and schedule.schema >= ReplaySchema.V3
+            and end > schedule.now + schedule.limits.maximum
+        ):
+            return LongTimerTask(schedule, end)
+        return TimerTask(schedule, end)
+
+    def wait_for_external_event(self, name: str) -> Task:
+        """Waits for an event; the task gives its payload. Names ignore case; each event is delivered once."""
+        return WaitTask(self._schedule, name)
+
+    # -- entities ----------------------------------------------------------------------------------------------------
+
+    def call_entity(self, entityId: EntityId, operationName: str, operationInput: Any = None) -> Task:  # noqa: N803
+        """Runs an operation of an entity; the task gives its result."""
+        action = actions.CallEntity(
+            instance_id=str(entityId), operation=operationName, input=encode_value(operationInput)
+        )
+        return Leaf(self._schedule, action)
+
+    def signal_entity(self, entityId: EntityId, operationName: str, operationInput: Any = None) -> Task:  # noqa: N803
+        """Sends an operation to an entity without waiting for it; the task is complete at once."""
+        self._executor.check_open()
+        action = actions.SignalEntity(
+            instance_id=str(entityId), operation=operationName, input=encode_value(operationInput)
+        )
+        return self._executor.signal(action)
+
+    # -- several at once ---------------------------------------------------------------------------------------------
+
+    def task_all(self, activities: Sequence[Task]) -> Task:
+        """All of them: the task gives the results in order, or fails with the first failure. None of them: `[]`."""
+        return WhenAllTask(self._schedule, activities)
+
+    def task_any(self, activities: Sequence[Task]) -> Task:
+        """The first of them: the task gives the member that completed first, whether well or badly.
+
+        Raises:
+            OrchestratorError: There are no tasks, so it could never complete.
+        """
+        return WhenAnyTask(self._schedule, activities)
+
+    # -- the instance itself -----------------------------------------------------------------------------------------
+
+    def set_custom_status(self, status: Any) -> None:
+        """Sets the status that clients see beside the state of this instance.
+
+        Args:
+            status: Any JSON value of up to 16 KB; None removes it.
+        """
+        self._executor.check_open()
+        self._executor.custom_status = None if status is None else encode_value(status)
+
+    @property
+    def custom_status(self) -> Any:
+        """The custom status as set last in this turn."""
+        return decode_value(self._executor.custom_status)
+
+    def continue_as_new(self, input_: Any) -> None:
+        """Ends this execution at the next yield and starts the orchestrator anew with an empty history.
+
+        Args:
+            input_: The input of the next execution.
+        """
+        self._executor.check_open()
+        self._executor.continue_as_new(encode_value(input_))
+
+    @property
+    def will_continue_as_new(self) -> bool:
+        """Whether `continue_as_new` was called."""
+        return self._executor.continues_as_new
+
+
+def _child(name: FunctionRef, input_: Any, instance_id: str | None, version: str | None) -> actions.CallSubOrchestrator:
+    return actions.CallSubOrchestrator(
+        function_name=_name_of(name, "orchestration"),
+        input=encode_value(input_),
+        instance_id=instance_id,
+        version=version,
+    )
+
+
+def _utc(time: datetime) -> datetime:
+    if time.tzinfo is None:
+        raise TypeError(
+            f"create_timer was given {time!r}, which has no time zone. Use context.current_utc_datetime + "
+            "timedelta(...), a timedelta, or a datetime with a zone"
+        )
+    return time if time.tzinfo is UTC else time.astimezone(UTC)
+
+
+def _name_of(function: FunctionRef, kind: str) -> str:
+    """The registered name of a function.
+
+    Raises:
+        ValueError: A function was passed that is not decorated as what is called here.
+    """
+    if isinstance(function, str):
+        return function
+    registered = getattr(function, "_function", None)
+    if registered is None:
+        raise ValueError(
+            f"{function!r} is not registered as a function of the app. Decorate it with `{kind}_trigger`, or pass the "
+            "name it is registered under"
+        )
+    trigger = registered.get_trigger()
+    if trigger is None or trigger.type != f"{kind}Trigger":
+        found = "no trigger" if trigger is None else f"a {trigger.type}"
+        raise ValueError(f"{registered.get_function_name()} has {found}, expected a {kind}Trigger")
+    name = getattr(trigger, kind, None) or registered.get_function_name()
+    return str(name)

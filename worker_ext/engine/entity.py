@@ -1,0 +1,118 @@
+"""EntityExecutor: a batch of operations on one entity, each committed or rolled back.
+
+State is held as JSON text between operations and as a value within one. What user code changes in that value counts
+as changed, whether or not it calls `set_state` again, as in azure-functions-durable 1.7.0. Beyond 1.7.0: a failed
+operation leaves the state as it was before, and results do not leak from one operation into the next.
+
+Source: durable-functions JSON protocol, section on entities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from worker_ext.errors import OrchestratorError
+from worker_ext.protocol.codec import decode_value, encode_value
+from worker_ext.protocol.entity import EntityBatchRequest, EntityState, Operation, OperationResult
+
+_NOT_READ: Any = object()
+"""Stands for a state that user code has not asked for: its text is still what counts."""
+
+
+class EntityExecutor:
+    """Runs the operations of one batch.
+
+    Args:
+        request: The payload of the trigger.
+        milliseconds: The wall clock in milliseconds since 1970, for the times in the reply.
+
+    Attributes:
+        operation: The operation that is running, or None between operations.
+    """
+
+    def __init__(self, request: EntityBatchRequest, milliseconds: Callable[[], int]) -> None:
+        self.request = request
+        self.operation: Operation | None = None
+        self._milliseconds = milliseconds
+        self._exists = request.exists
+        self._deleted = False
+        self._text = request.state
+        self._value: Any = _NOT_READ
+        self._result: Any = None
+        self._results: list[OperationResult] = []
+
+    # -- fed by the caller -------------------------------------------------------------------------------------------
+
+    def run(self, operation: Operation, entity: Callable[[Any], Any], context: object) -> None:
+        """Runs one operation; an error of user code is its result."""
+        started = self._milliseconds()
+        before = self._exists, self._deleted, self._text
+        self.operation, self._result = operation, None
+        try:
+            entity(context)
+            result, text = encode_value(self._result), self._text_now()
+        except Exception as error:  # noqa: BLE001 - whatever user code raises is the operation's failure
+            self._exists, self._deleted, self._text = before
+            result, is_error = encode_value(str(error) or type(error).__name__), True
+        else:
+            self._text, is_error = text, False
+        self.operation, self._value = None, _NOT_READ
+        self._results.append(
+            OperationResult(
+                is_error=is_error, duration=self._milliseconds() - started, start_time=started, result=result
+            )
+        )
+
+    def state(self) -> EntityState:
+        """The decision after the operations so far."""
+        text = self._text if self._exists and self._text is not None else "null"
+        return EntityState(entity_exists=self._exists, entity_state=text, results=self._results, signals=[])
+
+    # -- used by the context -----------------------------------------------------------------------------------------
+
+    @property
+    def exists(self) -> bool:
+        """Whether the entity has a state."""
+        return self._exists
+
+    def check_open(self) -> Operation:
+        """The running operation.
+
+        Raises:
+            OrchestratorError: No operation is running.
+        """
+        if self.operation is None:
+            raise OrchestratorError(
+                f"the context of entity {self.request.self.name!r} was used while no operation was running: after the "
+                "function returned, or from a thread. Use it only from the entity function itself"
+            )
+        return self.operation
+
+    def get_state(self) -> Any:
+        """The state as a value; None where there is none."""
+        self.check_open()
+        if self._value is _NOT_READ:
+            self._value = decode_value(self._text)
+        return self._value
+
+    def set_state(self, state: Any) -> None:
+        """Replaces the state."""
+        self.check_open()
+        self._exists, self._deleted = True, False
+        self._value = state
+
+    def set_result(self, result: Any) -> None:
+        """Sets the answer of the running operation; an entity that answers exists, unless this batch deleted it."""
+        self.check_open()
+        self._exists = not self._deleted
+        self._result = result
+
+    def delete(self) -> None:
+        """Deletes the entity."""
+        self.check_open()
+        self._exists, self._deleted = False, True
+        self._text, self._value = None, _NOT_READ
+
+    def _text_now(self) -> str | None:
+        return self._text if self._value is _NOT_READ else encode_value(self._value)

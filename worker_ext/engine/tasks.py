@@ -1,0 +1,362 @@
+"""The task tree: what orchestrators yield, and how a completed member completes what contains it.
+
+A task settles once, with a value or an error, and tells the tasks that watch it. A *leaf* is a task with one sequence
+id: the extension starts it and answers. Retries and long timers are made of several leaves that user code does not
+see. A wait for an external event has no id.
+
+What azure-functions-durable 1.7.0 does is kept: `task_all` fails with the first failure, `task_any` gives the first
+settled member itself, a cancelled timer never completes. Beyond it: `task_all([])` is `[]`, and a task may be a member
+of several compounds.
+
+Source: durable-functions JSON protocol, composite tasks, timers, retry algorithm.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from worker_ext.errors import OrchestratorError
+from worker_ext.protocol.actions import (
+    AnyAction,
+    CallActivity,
+    CallSubOrchestrator,
+    CreateTimer,
+    RetryOptions,
+    WaitForExternalEvent,
+)
+
+if TYPE_CHECKING:
+    from worker_ext.engine.schedule import Item, Schedule
+
+FIRE_AT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+"""How timers are written in actions; the time must be UTC."""
+
+
+class Task:
+    """Something an orchestrator can yield.
+
+    Attributes:
+        schedule: The schedule of the orchestration it belongs to.
+        settled: Whether it has ended, well or badly.
+        failed: Whether it has ended badly.
+        value: Its result or its error; None before it ends.
+        at: The position in history where it ended.
+        through: Whether the extension no longer waits for it: it has ended or was cancelled.
+    """
+
+    __slots__ = ("_watchers", "at", "failed", "schedule", "settled", "through", "value")
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.settled = self.through = self.failed = False
+        self.value: Any = None
+        self.at: int | None = None
+        self._watchers: list[Task] | None = None
+
+    @property
+    def is_completed(self) -> bool:
+        """Whether the task has ended, well or badly."""
+        return self.settled
+
+    @property
+    def is_failed(self) -> bool:
+        """Whether the task has ended with an error."""
+        return self.failed
+
+    @property
+    def result(self) -> Any:
+        """The value of a completed task; of a failed one the error; None before."""
+        return self.value
+
+    def __await__(self) -> Generator[Task, Any, Any]:
+        return (yield self)
+
+    def watch(self, watcher: Task) -> None:
+        """Has `watcher` told when this task settles."""
+        if self._watchers is None:
+            self._watchers = [watcher]
+        else:
+            self._watchers.append(watcher)
+
+    def settle(self, value: Any, *, failed: bool = False) -> None:
+        """Ends the task at the current position of the history."""
+        self.settled = self.through = True
+        self.failed = failed
+        self.value = value
+        self.at = self.schedule.position
+        if self._watchers is not None:
+            for watcher in self._watchers:
+                watcher.member_settled(self)
+
+    def member_settled(self, member: Task) -> None:
+        """Takes note that a member of this task has settled."""
+        raise NotImplementedError
+
+    @property
+    def listed(self) -> bool:
+        """Whether the action list already has everything this task consists of."""
+        raise NotImplementedError
+
+
+class Leaf(Task):
+    """A task with one sequence id, which it gets when it is listed.
+
+    Attributes:
+        action: What the extension is asked to do.
+        id: The sequence id, -1 before it is listed.
+        name: The activity or orchestrator it calls; empty for others.
+    """
+
+    __slots__ = ("action", "id", "name")
+
+    def __init__(self, schedule: Schedule, action: AnyAction, name: str = "") -> None:
+        # The body of Task.__init__ once more: leaves are made by the thousand, and the extra call shows.
+        self.schedule = schedule
+        self.settled = self.through = self.failed = False
+        self.value = self.at = self._watchers = None
+        self.action = action
+        self.id = -1
+        self.name = name
+
+    @property
+    def listed(self) -> bool:
+        return self.id >= 0
+
+
+class TimerTask(Leaf):
+    """A timer of one piece."""
+
+    __slots__ = ("cancelled", "fire_at", "hidden")
+
+    action: CreateTimer
+
+    def __init__(self, schedule: Schedule, fire_at: datetime, *, hidden: bool = False) -> None:
+        super().__init__(schedule, CreateTimer(fire_at=fire_at.strftime(FIRE_AT_FORMAT)))
+        self.fire_at = fire_at
+        self.cancelled = False
+        self.hidden = hidden
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self.cancelled
+
+    def cancel(self) -> None:
+        """Cancels the timer: it never completes, and the orchestration does not wait for it.
+
+        Raises:
+            ValueError: The timer has already fired.
+        """
+        if self.settled:
+            raise ValueError("Cannot cancel a completed task.")
+        if not self.cancelled:
+            self.cancelled = self.through = True
+            self.action = msgspec.structs.replace(self.action, is_canceled=True)
+
+
+class WaitTask(Task):
+    """A wait for an external event."""
+
+    __slots__ = ("action", "entered", "key")
+
+    def __init__(self, schedule: Schedule, name: str) -> None:
+        super().__init__(schedule)
+        self.action = WaitForExternalEvent(external_event_name=name)
+        self.key = name.lower()
+        self.entered = False
+
+    @property
+    def listed(self) -> bool:
+        return self.entered
+
+
+class CompoundTask(Task):
+    """A task made of tasks."""
+
+    __slots__ = ("members",)
+
+    def __init__(self, schedule: Schedule, members: Sequence[Task]) -> None:
+        super().__init__(schedule)
+        len(members)  # a generator would be used up by the first look at it
+        self.members = list(members)
+        for index, member in enumerate(self.members):
+            if not isinstance(member, Task):
+                raise OrchestratorError(
+                    f"member {index} of a compound task is {member!r}, not a task. Pass what the context's methods "
+                    "return, for instance context.call_activity(...), without yielding it first"
+                )
+            if member.schedule is not schedule:
+                raise OrchestratorError(f"member {index} of a compound task belongs to another orchestration instance")
+            member.watch(self)
+
+    @property
+    def listed(self) -> bool:
+        return all(member.listed for member in self.members)
+
+
+class WhenAllTask(CompoundTask):
+    """Settles with all results in order, or with the first failure."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self, schedule: Schedule, members: Sequence[Task]) -> None:
+        super().__init__(schedule, members)
+        failure = next((member for member in self.members if member.failed), None)
+        self._open = sum(not member.settled for member in self.members)
+        if failure is not None:
+            self.settle(failure.value, failed=True)
+        elif self._open == 0:
+            self._settle_with_results()
+
+    def member_settled(self, member: Task) -> None:
+        if self.settled:
+            return
+        self._open -= 1
+        if member.failed:
+            self.settle(member.value, failed=True)
+        elif self._open == 0:
+            self._settle_with_results()
+
+    def _settle_with_results(self) -> None:
+        self.settle([member.value for member in self.members])
+
+
+class WhenAnyTask(CompoundTask):
+    """Settles with the first member that settles: the task itself, not its result."""
+
+    __slots__ = ()
+
+    def __init__(self, schedule: Schedule, members: Sequence[Task]) -> None:
+        super().__init__(schedule, members)
+        if not self.members:
+            raise OrchestratorError("task_any was given no tasks, so it could never complete; pass at least one")
+        first = next((member for member in self.members if member.settled), None)
+        if first is not None:
+            self.settle(first)
+
+    def member_settled(self, member: Task) -> None:
+        if not self.settled:
+            self.settle(member)
+
+
+class RetryTask(Task):
+    """An activity or sub-orchestration that is tried again when it fails.
+
+    The extension repeats it by itself; this task mirrors the ids it takes. Each failed attempt is followed by a delay,
+    the last one by a delay of nothing. Where no time is left for another attempt there is no delay either.
+    Source: durable-functions JSON protocol, retry algorithm.
+    """
+
+    __slots__ = ("_attempts", "_error", "action", "attempt", "first", "item", "options", "started")
+
+    def __init__(
+        self, schedule: Schedule, options: RetryOptions, action: AnyAction, attempt: CallActivity | CallSubOrchestrator
+    ) -> None:
+        super().__init__(schedule)
+        self.options = options
+        self.action = action
+        self.attempt = attempt
+        self.item: Item | None = None
+        self._attempts = 1
+        self._error: Any = None
+        self.started = schedule.now
+        self.first = Leaf(schedule, attempt, attempt.function_name)
+        self.first.watch(self)
+
+    @property
+    def listed(self) -> bool:
+        return self.first.listed
+
+    def member_settled(self, member: Task) -> None:
+        if isinstance(member, TimerTask):
+            self._delay_over()
+        elif member.failed:
+            self._error = member.value
+            self._attempt_failed()
+        else:
+            self.settle(member.value)
+
+    def _attempt_failed(self) -> None:
+        exhausted = self._attempts >= self.options.max_number_of_attempts
+        delay = timedelta(0) if exhausted else self._delay()
+        if delay is None:
+            self.settle(self._error, failed=True)
+        else:
+            self._start(TimerTask(self.schedule, self.schedule.now + delay, hidden=True))
+
+    def _delay(self) -> timedelta | None:
+        """The delay before the next attempt, None where none may follow."""
+        options = self.options
+        if options.retry_timeout_in_milliseconds is not None:
+            timeout = timedelta(milliseconds=options.retry_timeout_in_milliseconds)
+            if self.schedule.now >= self.started + timeout:
+                return None
+        milliseconds = options.first_retry_interval_in_milliseconds * options.backoff_coefficient ** (
+            self._attempts - 1
+        )
+        if options.max_retry_interval_in_milliseconds is not None:
+            milliseconds = min(milliseconds, options.max_retry_interval_in_milliseconds)
+        return timedelta(milliseconds=milliseconds) or None
+
+    def _delay_over(self) -> None:
+        if self._attempts >= self.options.max_number_of_attempts:
+            self.settle(self._error, failed=True)
+        else:
+            self._attempts += 1
+            self._start(Leaf(self.schedule, self.attempt, self.attempt.function_name))
+
+    def _start(self, leaf: Leaf) -> None:
+        leaf.watch(self)
+        self.schedule.add_hidden(self, leaf)
+
+
+class LongTimerTask(Task):
+    """A timer longer than the extension's store takes in one piece: a chain of shorter ones.
+
+    Cut as 1.7.0 does it: intervals while more than the maximum is left, then the rest.
+    """
+
+    __slots__ = ("_chunk", "fire_at", "first")
+
+    def __init__(self, schedule: Schedule, fire_at: datetime) -> None:
+        super().__init__(schedule)
+        self.fire_at = fire_at
+        self.first = self._chunk = self._next_chunk()
+
+    @property
+    def listed(self) -> bool:
+        return self.first.listed
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._chunk.cancelled
+
+    def cancel(self) -> None:
+        """Cancels the timer, whichever piece of it is running.
+
+        Raises:
+            ValueError: The timer has already fired.
+        """
+        if self.settled:
+            raise ValueError("Cannot cancel a completed task.")
+        self._chunk.cancel()
+
+    def member_settled(self, member: Task) -> None:
+        if self.fire_at > self.schedule.now:
+            self._chunk = self._next_chunk()
+            self.schedule.add_chunk(self._chunk)
+        else:
+            self.settle(None)
+
+    def _next_chunk(self) -> TimerTask:
+        schedule = self.schedule
+        left = self.fire_at - schedule.now
+        end = schedule.now + schedule.limits.interval if left > schedule.limits.maximum else self.fire_at
+        chunk = TimerTask(schedule, end)
+        chunk.watch(self)
+        return chunk
