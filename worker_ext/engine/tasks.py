@@ -30,7 +30,8 @@ from worker_ext.protocol.actions import (
 )
 
 if TYPE_CHECKING:
-    from worker_ext.engine.schedule import Item, Schedule
+    from worker_ext.engine.items import Item
+    from worker_ext.engine.schedule import Schedule
 
 FIRE_AT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 """How timers are written in actions; the time must be UTC."""

@@ -1,0 +1,244 @@
+"""Items: what one yield lists, in the two forms that an action list can give it.
+
+* *P form*: the list of azure-functions-durable 1.7.0, the classic one: compounds as the code wrote them. The extension
+  waits for an item before it goes on to the next.
+* *B form*: every leaf on its own. A leaf that is still open when something else is listed behind it is wrapped so that
+  the list does not wait for it: `WhenAny[leaf, WhenAll[]]`. External events are listed where they were consumed.
+
+An item keeps P form while it is the last. When the next is listed its form is *frozen*: P if nothing in it was left
+open, else B.
+
+Positions are indexes into the history: `at` of a task is the position of the event that settled it.
+
+Source: durable-functions JSON protocol, sections 4.10.2 and 4.11.1.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from worker_ext.engine.tasks import Leaf, RetryTask, TimerTask, WaitTask
+from worker_ext.protocol.actions import (
+    AnyAction,
+    CallEntity,
+    LockEntities,
+    ReleaseEntities,
+    WhenAll,
+    WhenAny,
+)
+
+START = -1
+"""The position before the first event: a list that waits for nothing is passed there."""
+
+NEVER = sys.maxsize
+"""The position of what has not happened yet."""
+
+
+@dataclass(slots=True)
+class Template:
+    """What 1.7.0 lists for one yield: a compound of templates, leaves, retries and waits not listed before."""
+
+    members: list[Node]
+    any: bool
+
+    def action(self) -> AnyAction:
+        """The compound action."""
+        members = tuple(action_of(member) for member in self.members)
+        return WhenAny(compound_actions=members) if self.any else WhenAll(compound_actions=members)
+
+
+Node = Template | Leaf | RetryTask | WaitTask
+
+
+def action_of(node: Node) -> AnyAction:
+    """The action of one node in P form."""
+    if isinstance(node, Template):
+        return node.action()
+    if isinstance(node, RetryTask):
+        return WhenAll(compound_actions=(node.action,))
+    return node.action
+
+
+def leaf_actions(node: Node) -> Iterator[AnyAction]:
+    """The actions of a node without its compounds, as schema V1 wants them."""
+    if isinstance(node, Template):
+        for member in node.members:
+            yield from leaf_actions(member)
+    else:
+        yield node.action
+
+
+def passed_at(node: Node) -> int:
+    """Where the extension goes on behind a node in P form that it started at the start of the execution."""
+    if isinstance(node, Template):
+        ends = [passed_at(member) for member in node.members]
+        return (min(ends) if node.any else max(ends)) if ends else START
+    if isinstance(node, TimerTask) and not node.settled and node.cancelled:
+        return START
+    return NEVER if node.at is None else node.at
+
+
+def not_waiting(action: AnyAction) -> AnyAction:
+    """Wraps an action so that the extension starts it and goes on at once."""
+    return WhenAny(compound_actions=(action, WhenAll(compound_actions=())))
+
+
+class Group:
+    """Leaves that stand inside one WhenAll. Once closed, each is for ever waited for (`bare`) or not."""
+
+    __slots__ = ("_closed", "bare", "leaves")
+
+    def __init__(self, leaves: list[Leaf]) -> None:
+        self.leaves = leaves
+        self.bare: list[bool] | None = None
+        self._closed = False
+
+    def close(self, *, for_good: bool = True) -> None:
+        """Fixes the shape of each leaf; until something follows (`for_good`) it may still be fixed anew."""
+        if not self._closed:
+            self.bare = [leaf.through for leaf in self.leaves]
+            self._closed = for_good
+
+    def action(self, *, ending: bool) -> AnyAction:
+        """The group as one action; an open group waits for its leaves unless the orchestrator is ending."""
+        shapes = self.bare if self.bare is not None else [leaf.through or not ending for leaf in self.leaves]
+        actions = tuple(
+            leaf.action if bare else not_waiting(leaf.action) for leaf, bare in zip(self.leaves, shapes, strict=True)
+        )
+        return actions[0] if len(actions) == 1 else WhenAll(compound_actions=actions)
+
+    def passed_at(self, *, ending: bool) -> int:
+        """Where the extension goes on behind the group."""
+        if self.bare is None and not ending and not all(leaf.through for leaf in self.leaves):
+            return NEVER
+        shapes = self.bare if self.bare is not None else [True] * len(self.leaves)
+        return max(
+            (leaf.at for leaf, bare in zip(self.leaves, shapes, strict=True) if bare and leaf.at is not None),
+            default=START,
+        )
+
+    @property
+    def pinned(self) -> bool:
+        """Whether continue-as-new must stand behind this group."""
+        shapes = self.bare if self.bare is not None else [True] * len(self.leaves)
+        return any(
+            isinstance(leaf.action, LockEntities | ReleaseEntities) or (bare and isinstance(leaf.action, CallEntity))
+            for leaf, bare in zip(self.leaves, shapes, strict=True)
+        )
+
+
+class Element:
+    """One top-level entry of the action list, with what the place of continue-as-new depends on."""
+
+    __slots__ = ("action", "passed_at", "pinned")
+
+    def __init__(self, action: AnyAction, passed_at: int, *, pinned: bool) -> None:
+        self.action = action
+        self.passed_at = passed_at
+        self.pinned = pinned
+
+
+class Item:
+    """What one yield (or one hidden leaf nobody's item could take) lists."""
+
+    __slots__ = ("consumed", "form", "groups", "hidden_at", "template", "waits")
+
+    def __init__(self, template: Node | None, leaves: list[Leaf], waits: list[WaitTask]) -> None:
+        self.template = template
+        self.groups = [Group(leaves)] if leaves else []
+        self.waits = waits
+        self.consumed: list[tuple[int, WaitTask]] = []
+        self.hidden_at: list[int] = []
+        self.form = ""
+
+    def consume(self, wait: WaitTask) -> None:
+        """Takes note that a wait, of whichever item, got its event while this item was the last."""
+        self.consumed.append((len(self.groups), wait))
+
+    def add_hidden(self, leaf: Leaf, position: int) -> None:
+        """Adds a leaf the code does not see."""
+        if self.groups:
+            self.groups[-1].close()
+        self.groups.append(Group([leaf]))
+        self.hidden_at.append(position)
+
+    def freeze(self, barrier: int) -> None:
+        """Decides the form for good. `barrier` is where the extension has passed everything before this item."""
+        if self.groups:
+            self.groups[-1].close()
+        self.form = "P" if self._fits_p_form(barrier) else "B"
+
+    def end(self) -> None:
+        """Decides the form of the last item when the code has ended. A retry may still add leaves to it."""
+        self.form = "P" if self.template is not None and self.is_through else "B"
+        if self.groups:
+            self.groups[-1].close(for_good=False)
+
+    def _fits_p_form(self, barrier: int) -> bool:
+        if self.template is None or not self.is_through:
+            return False
+        if not self.hidden_at:
+            return True
+        return max(barrier, self._passed_in_p_form()) >= max(self.hidden_at)
+
+    @property
+    def is_through(self) -> bool:
+        """Whether nothing in the item is open."""
+        return all(leaf.through for group in self.groups for leaf in group.leaves) and all(
+            wait.settled for wait in self.waits
+        )
+
+    @property
+    def has_waits(self) -> bool:
+        """Whether P form would list event waits."""
+        return bool(self.waits) or bool(self.consumed)
+
+    def _foreign_waits(self) -> list[WaitTask]:
+        return [wait for _, wait in self.consumed if wait not in self.waits]
+
+    def _passed_in_p_form(self) -> int:
+        assert self.template is not None
+        return max([passed_at(self.template), *(_position(wait) for wait in self._foreign_waits())])
+
+    def passed_at(self) -> int:
+        """Where the extension goes on behind this item."""
+        return max((element.passed_at for element in self.elements()), default=START)
+
+    def elements(self, *, ending: bool = False) -> Iterator[Element]:
+        """The item's entries of the action list."""
+        form = self.form or ("P" if self.template is not None else "B")
+        return self._p_form() if form == "P" else self._b_form(ending=ending)
+
+    def _p_form(self) -> Iterator[Element]:
+        assert self.template is not None
+        pinned = bool(self.waits) or any(group.pinned for group in self.groups)
+        yield Element(action_of(self.template), passed_at(self.template), pinned=pinned)
+        for wait in self._foreign_waits():
+            yield Element(wait.action, _position(wait), pinned=True)
+
+    def _b_form(self, *, ending: bool) -> Iterator[Element]:
+        for count, group in enumerate([None, *self.groups]):
+            if group is not None:
+                yield Element(group.action(ending=ending), group.passed_at(ending=ending), pinned=group.pinned)
+            for after, wait in self.consumed:
+                if after == count:
+                    yield Element(wait.action, _position(wait), pinned=True)
+
+
+def _position(wait: WaitTask) -> int:
+    return NEVER if wait.at is None else wait.at
+
+
+def leaf_element(leaf: Leaf) -> Iterator[Element]:
+    """The entry of a leaf that stands for itself."""
+    passed = leaf.at if leaf.at is not None else START if leaf.through else NEVER
+    yield Element(leaf.action, passed, pinned=isinstance(leaf.action, CallEntity | LockEntities | ReleaseEntities))
+
+
+def has_retry(node: Node) -> bool:
+    """Whether a template holds a retry that the extension repeats."""
+    if isinstance(node, Template):
+        return any(has_retry(member) for member in node.members)
+    return isinstance(node, RetryTask)
