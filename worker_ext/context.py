@@ -5,28 +5,32 @@ The context keeps no state; the executor does.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from worker_ext.engine.http import HttpPolicy, HttpTask
 from worker_ext.engine.orchestration import OrchestrationExecutor
+from worker_ext.engine.retries import PolicyRetryTask, RetryOptions, RetryTask
 from worker_ext.engine.tasks import (
+    EventOrTimeoutTask,
     Leaf,
     LongTimerTask,
-    RetryTask,
     Task,
     TimerTask,
     WaitTask,
+    WhenAllSettledTask,
     WhenAllTask,
     WhenAnyTask,
+    timer_until,
 )
 from worker_ext.protocol import actions
-from worker_ext.protocol.actions import RetryOptions
 from worker_ext.protocol.codec import decode_value, encode_value, restore
+from worker_ext.protocol.durable_http import DurableHttpRequest, TokenSource
 from worker_ext.protocol.entity import EntityId
 from worker_ext.protocol.history import ExecutionStarted, HistoryEvent
-from worker_ext.protocol.orchestrator import ReplaySchema
 
 FunctionRef = str | Callable[..., Any]
 """A function by its registered name, or the decorated function itself."""
@@ -109,8 +113,10 @@ class DurableOrchestrationContext:
     def call_activity_with_retry(self, name: FunctionRef, retry_options: RetryOptions, input_: Any = None) -> Task:
         """Runs an activity, again when it fails; the task fails with the last attempt."""
         attempt = actions.CallActivity(function_name=_name_of(name, "activity"), input=encode_value(input_))
+        if retry_options.needs_worker:
+            return PolicyRetryTask(self._schedule, retry_options, attempt)
         action = actions.CallActivityWithRetry(
-            function_name=attempt.function_name, input=attempt.input, retry_options=retry_options
+            function_name=attempt.function_name, input=attempt.input, retry_options=retry_options.wire
         )
         return RetryTask(self._schedule, retry_options, action, attempt)
 
@@ -138,12 +144,14 @@ class DurableOrchestrationContext:
     ) -> Task:
         """Starts a child orchestration, again when it fails; the task fails with the last attempt."""
         attempt = _child(name, input_, instance_id, version)
+        if retry_options.needs_worker:
+            return PolicyRetryTask(self._schedule, retry_options, attempt)
         action = actions.CallSubOrchestratorWithRetry(
             function_name=attempt.function_name,
             input=attempt.input,
             instance_id=instance_id,
             version=version,
-            retry_options=retry_options,
+            retry_options=retry_options.wire,
         )
         return RetryTask(self._schedule, retry_options, action, attempt)
 
@@ -158,19 +166,64 @@ class DurableOrchestrationContext:
         Raises:
             TypeError: The time has no zone.
         """
-        schedule = self._schedule
-        end = schedule.now + fire_at if isinstance(fire_at, timedelta) else _utc(fire_at)
-        if (
-            schedule.limits.exist
-            and schedule.schema >= ReplaySchema.V3
-            and end > schedule.now + schedule.limits.maximum
-        ):
-            return LongTimerTask(schedule, end)
-        return TimerTask(schedule, end)
+        end = self._schedule.now + fire_at if isinstance(fire_at, timedelta) else _utc(fire_at)
+        return timer_until(self._schedule, end)
 
-    def wait_for_external_event(self, name: str) -> Task:
-        """Waits for an event; the task gives its payload. Names ignore case; each event is delivered once."""
-        return WaitTask(self._schedule, name)
+    def wait_for_external_event(self, name: str, *, timeout: timedelta | None = None) -> Task:
+        """Waits for an event; the task gives its payload. Names ignore case; each event is delivered once.
+
+        Args:
+            name: The event's name.
+            timeout: How long to wait; then the task fails with TimeoutError. None for ever.
+        """
+        wait = WaitTask(self._schedule, name)
+        if timeout is None:
+            return wait
+        return EventOrTimeoutTask(self._schedule, wait, timer_until(self._schedule, self._schedule.now + timeout))
+
+    # -- HTTP --------------------------------------------------------------------------------------------------------
+
+    def call_http(
+        self,
+        method: str,
+        uri: str,
+        content: Any = None,
+        headers: dict[str, str] | None = None,
+        token_source: TokenSource | None = None,
+        is_raw_str: bool = False,
+        *,
+        poll: bool = False,
+        timeout: timedelta | None = None,
+        retry_options: RetryOptions | None = None,
+        status_codes_to_retry: Sequence[int] = (),
+    ) -> Task:
+        """Has the host send an HTTP request; the task gives `{"statusCode", "headers", "content"}`.
+
+        Args:
+            method: The HTTP method.
+            uri: The absolute address.
+            content: The body: text as it is, anything else as JSON.
+            headers: The request's headers.
+            token_source: Where its bearer token comes from.
+            is_raw_str: Says that `content` must be text.
+            poll: Follow a 202 answer to its end, as its `Location` and `Retry-After` headers say.
+            timeout: How long one request may take; None for the host's default.
+            retry_options: How a request that could not be sent is repeated.
+            status_codes_to_retry: Answers that are repeated too.
+
+        Raises:
+            TypeError: `is_raw_str` was said of something that is no text.
+        """
+        if is_raw_str and not isinstance(content, str):
+            raise TypeError(
+                "Invalid use of 'is_raw_str' parameter: 'is_raw_str' is set to 'True' but 'content' is not an instance "
+                "of type 'str'. Either set 'is_raw_str' to 'False', or ensure your 'content' is of type 'str'."
+            )
+        body = content if content is None or isinstance(content, str) else json.dumps(content)
+        request = DurableHttpRequest(method, uri, body, headers, token_source, timeout)
+        pause = self._executor.request.default_http_async_request_sleep_time_millseconds
+        policy = HttpPolicy(poll, timedelta(milliseconds=pause), retry_options, status_codes_to_retry)
+        return HttpTask(self._schedule, request, policy)
 
     # -- entities ----------------------------------------------------------------------------------------------------
 
@@ -191,9 +244,15 @@ class DurableOrchestrationContext:
 
     # -- several at once ---------------------------------------------------------------------------------------------
 
-    def task_all(self, activities: Sequence[Task]) -> Task:
-        """All of them: the task gives the results in order, or fails with the first failure. None of them: `[]`."""
-        return WhenAllTask(self._schedule, activities)
+    def task_all(self, activities: Sequence[Task], *, fail_fast: bool = True) -> Task:
+        """All of them: the task gives the results in order; of none of them `[]`.
+
+        Args:
+            activities: The tasks.
+            fail_fast: Fail with the first failure, at once. Else wait for all, and fail with an ExceptionGroup of
+                everything that failed.
+        """
+        return WhenAllTask(self._schedule, activities) if fail_fast else WhenAllSettledTask(self._schedule, activities)
 
     def task_any(self, activities: Sequence[Task]) -> Task:
         """The first of them: the task gives the member that completed first, whether well or badly.

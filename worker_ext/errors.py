@@ -13,6 +13,9 @@ DurableError
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
+
 __all__ = [
     "AppError",
     "ClientError",
@@ -24,6 +27,10 @@ __all__ = [
     "PayloadError",
     "TaskFailedError",
 ]
+
+
+_TYPE_IN_REASON = re.compile(r"^Activity function '.*?' failed: {1,2}([A-Za-z_][\w.]*): (.*)", re.DOTALL)
+"""How the extension words the failure of a Python activity: its exception's type, then its text."""
 
 
 class DurableError(Exception):
@@ -61,8 +68,8 @@ class NonDeterminismError(OrchestratorError):
     def __init__(self, event_id: int | None, expected: str, actual: str, location: str | None = None) -> None:
         place = f" at {location}" if location else ""
         super().__init__(
-            f"the history of this instance has {expected} (event id {event_id}), but the code{place} asked for {actual}. "
-            "Orchestrator code must do the same on every replay: was it changed while this instance was running, or "
+            f"the history of this instance has {expected} (event id {event_id}), "
+            f"but the code{place} asked for {actual}. Orchestrator code must do the same on every replay: was it changed while this instance was running, or "
             "does it depend on time, random numbers, I/O or the environment?"
         )
         self.event_id = event_id
@@ -88,13 +95,30 @@ class TaskFailedError(DurableError):
         name: The activity, orchestrator or entity operation that failed.
         reason: The host's account of the failure.
         details: More of it, often a stack trace; None where the host sent none.
+        error_type: The name of the exception's type, where the host tells it.
+        error_message: The exception's own text, where the host tells it apart.
+        properties: What a structured failure carries beside its text.
     """
 
-    def __init__(self, name: str, reason: str, details: str | None = None, *, text: str | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        reason: str,
+        details: str | None = None,
+        *,
+        text: str | None = None,
+        error_type: str | None = None,
+        error_message: str | None = None,
+        properties: Mapping[str, object] | None = None,
+    ) -> None:
         super().__init__(f"{reason} \n {details}" if text is None else text)
         self.name = name
         self.reason = reason
         self.details = details
+        found = _TYPE_IN_REASON.search(reason) if error_type is None else None
+        self.error_type = found.group(1) if found else error_type
+        self.error_message = found.group(2) if found else error_message
+        self.properties = properties or {}
 
 
 class AppError(DurableError):

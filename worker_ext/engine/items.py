@@ -19,7 +19,8 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from worker_ext.engine.tasks import Leaf, RetryTask, TimerTask, WaitTask
+from worker_ext.engine.retries import RetryTask
+from worker_ext.engine.tasks import Leaf, TimerTask, WaitTask
 from worker_ext.protocol.actions import (
     AnyAction,
     CallEntity,

@@ -73,7 +73,7 @@ class OrchestrationExecutor:
     def __init__(self, request: OrchestratorRequest) -> None:
         self.request = request
         begin, self._last_batch = _batch_bounds(request.history)
-        self.schedule = Schedule(begin.timestamp, _schema(request), _timer_limits(request))
+        self.schedule = Schedule(request.instance_id, begin.timestamp, _schema(request), _timer_limits(request))
         self.schedule.on_wait = self._deliver_buffered
         self.ids = ReplaySafeIds(request.instance_id)
         self.custom_status: str | None = None
@@ -140,8 +140,8 @@ class OrchestrationExecutor:
         if not self._running:
             raise OrchestratorError(
                 f"the context of instance {self.request.instance_id!r} was used while its orchestrator was not "
-                "running: after it ended, in a `finally` that runs when it is let go, or from a thread. Use it only from "
-                "the orchestrator itself"
+                "running: after it ended, in a `finally` that runs when it is let go, or from a thread. Use it only "
+                "from the orchestrator itself"
             )
 
     def signal(self, action: actions.SignalEntity) -> Task:
@@ -280,7 +280,7 @@ class OrchestrationExecutor:
         if leaf is None or leaf.through:
             return
         self._played = event.is_played
-        leaf.settle(TaskFailedError(leaf.name, event.reason or "", event.details), failed=True)
+        leaf.settle(_failure(leaf.name, event), failed=True)
         self._wake()
 
     def _timer_fired(self, event: TimerFired) -> None:
@@ -297,22 +297,30 @@ class OrchestrationExecutor:
             self._answer(call, event)
             return
         name = event.name.lower()
-        waiters = self._waiters.get(name)
-        if waiters and not self._ended:
-            self._played = event.is_played
-            self._hand_over(waiters.pop(), self.schedule.position, event)
-            self._wake()
-        else:
+        wait = None if self._ended else self._newest_waiter(name)
+        if wait is None:
             self._buffered[name].append((self.schedule.position, event))
+        else:
+            self._played = event.is_played
+            self._hand_over(wait, self.schedule.position, event)
+            self._wake()
+
+    def _newest_waiter(self, name: str) -> WaitTask | None:
+        waiters = self._waiters[name]
+        while waiters:
+            wait = waiters.pop()
+            if not wait.dropped:
+                return wait
+        return None
 
     def _deliver_buffered(self, wait: WaitTask) -> None:
         """Gives a wait that was just listed the oldest event that came before it, or puts it in the queue."""
-        buffered = self._buffered.get(wait.key)
-        if buffered:
-            position, event = buffered.popleft()
+        name = wait.name.lower()
+        if self._buffered[name]:
+            position, event = self._buffered[name].popleft()
             self._hand_over(wait, position, event)
         else:
-            self._waiters[wait.key].append(wait)
+            self._waiters[name].append(wait)
 
     def _hand_over(self, wait: WaitTask, position: int, event: EventRaised) -> None:
         try:
@@ -428,6 +436,22 @@ def _not_started() -> None:
 
 def _text_of(error: BaseException) -> str:
     return str(error) or type(error).__name__
+
+
+def _failure(name: str, event: TaskFailed | SubOrchestrationInstanceFailed) -> TaskFailedError:
+    """What a failed activity or sub-orchestration raises; a structured account of it is preferred."""
+    reason, details = event.reason or "", event.failure_details
+    if details is None:
+        return TaskFailedError(name, reason, event.details)
+    return TaskFailedError(
+        name,
+        reason,
+        event.details if event.details is not None else details.stack_trace,
+        text=f"{reason} \n {event.details}",
+        error_type=details.error_type,
+        error_message=details.error_message,
+        properties=details.properties,
+    )
 
 
 def _schema(request: OrchestratorRequest) -> ReplaySchema:

@@ -20,11 +20,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from worker_ext.engine.items import NEVER, START, Element, Item, Node, Template, has_retry, leaf_actions, leaf_element
+from worker_ext.engine.retries import RetryTask, SteppedTask
 from worker_ext.engine.tasks import (
     CompoundTask,
     Leaf,
     LongTimerTask,
-    RetryTask,
     Task,
     TimerTask,
     WaitTask,
@@ -56,6 +56,7 @@ class Schedule:
     """Everything an orchestrator has scheduled in this execution, in order.
 
     Args:
+        instance_id: The instance it belongs to.
         begin: The timestamp of the first batch.
         schema: The shape of the action list.
         limits: How long a timer may be.
@@ -63,10 +64,13 @@ class Schedule:
     Attributes:
         position: The position in history of the event being delivered.
         leaves: Every leaf by its id.
+        ended: Whether the code has ended.
     """
 
-    def __init__(self, begin: str, schema: ReplaySchema, limits: TimerLimits) -> None:
+    def __init__(self, instance_id: str, begin: str, schema: ReplaySchema, limits: TimerLimits) -> None:
+        self.instance_id = instance_id
         self.position = START
+        self.ended = False
         self.schema = schema
         self.limits = limits
         self.leaves: list[Leaf] = []
@@ -101,6 +105,7 @@ class Schedule:
 
     def end(self) -> None:
         """The code has ended: its open timers are cancelled, and nothing waits for what else it left open."""
+        self.ended = True
         for leaf in self.leaves:
             if type(leaf) is TimerTask and not leaf.through and not leaf.hidden:
                 leaf.cancel()
@@ -157,11 +162,17 @@ class Schedule:
             item.hidden_at.append(self.position)
         self._number(leaf)
 
-    def add_chunk(self, chunk: TimerTask) -> None:
-        """Lists the next piece of a long timer."""
+    def add_step(self, leaf: Leaf) -> None:
+        """Lists the next leaf of a task that the worker makes of several."""
         self._freeze()
-        self._number(chunk)
-        self._last = chunk
+        if isinstance(leaf, TimerTask) and self._needs_sync(leaf):
+            self._add_sync()
+        self._number(leaf)
+        self._last = leaf
+
+    def is_long(self, end: datetime) -> bool:
+        """Whether a timer until then is longer than the extension's store takes in one piece."""
+        return self.limits.exist and self.schema >= ReplaySchema.V3 and end > self.now + self.limits.maximum
 
     def consume(self, wait: WaitTask) -> None:
         """Lists a wait where its event was handed to the code."""
@@ -189,6 +200,8 @@ class Schedule:
             return task if self._new_leaf(task.first, leaves) is not None else None
         if isinstance(task, LongTimerTask):
             return Template([task.first], any=False) if self._new_leaf(task.first, leaves) is not None else None
+        if isinstance(task, SteppedTask):
+            return self._new_leaf(task.first, leaves)
         assert isinstance(task, CompoundTask)
         nodes = [self._template(member, leaves, waits) for member in task.members]
         new = [node for node in nodes if node is not None]

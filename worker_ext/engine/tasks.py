@@ -14,23 +14,15 @@ Source: durable-functions JSON protocol, composite tasks, timers, retry algorith
 from __future__ import annotations
 
 from collections.abc import Generator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from worker_ext.errors import OrchestratorError
-from worker_ext.protocol.actions import (
-    AnyAction,
-    CallActivity,
-    CallSubOrchestrator,
-    CreateTimer,
-    RetryOptions,
-    WaitForExternalEvent,
-)
+from worker_ext.protocol.actions import AnyAction, CreateTimer, WaitForExternalEvent
 
 if TYPE_CHECKING:
-    from worker_ext.engine.items import Item
     from worker_ext.engine.schedule import Schedule
 
 FIRE_AT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
@@ -162,13 +154,14 @@ class TimerTask(Leaf):
 class WaitTask(Task):
     """A wait for an external event."""
 
-    __slots__ = ("action", "entered", "key")
+    __slots__ = ("action", "dropped", "entered", "name")
 
     def __init__(self, schedule: Schedule, name: str) -> None:
         super().__init__(schedule)
         self.action = WaitForExternalEvent(external_event_name=name)
-        self.key = name.lower()
+        self.name = name
         self.entered = False
+        self.dropped = False
 
     @property
     def listed(self) -> bool:
@@ -226,6 +219,31 @@ class WhenAllTask(CompoundTask):
         self.settle([member.value for member in self.members])
 
 
+class WhenAllSettledTask(CompoundTask):
+    """Settles when every member has, with all results in order or with all failures in one group."""
+
+    __slots__ = ("_open",)
+
+    def __init__(self, schedule: Schedule, members: Sequence[Task]) -> None:
+        super().__init__(schedule, members)
+        self._open = sum(not member.settled for member in self.members)
+        self._settle_if_all_have()
+
+    def member_settled(self, member: Task) -> None:
+        self._open -= 1
+        self._settle_if_all_have()
+
+    def _settle_if_all_have(self) -> None:
+        if self._open:
+            return
+        failures = [member.value for member in self.members if member.failed]
+        if failures:
+            text = f"{len(failures)} of {len(self.members)} tasks failed"
+            self.settle(ExceptionGroup(text, failures), failed=True)
+        else:
+            self.settle([member.value for member in self.members])
+
+
 class WhenAnyTask(CompoundTask):
     """Settles with the first member that settles: the task itself, not its result."""
 
@@ -244,75 +262,25 @@ class WhenAnyTask(CompoundTask):
             self.settle(member)
 
 
-class RetryTask(Task):
-    """An activity or sub-orchestration that is tried again when it fails.
+class EventOrTimeoutTask(WhenAnyTask):
+    """A wait that gives up: the event's payload, or TimeoutError. An event that comes later waits for the next wait."""
 
-    The extension repeats it by itself; this task mirrors the ids it takes. Each failed attempt is followed by a delay,
-    the last one by a delay of nothing. Where no time is left for another attempt there is no delay either.
-    Source: durable-functions JSON protocol, retry algorithm.
-    """
+    __slots__ = ("_timer", "_wait")
 
-    __slots__ = ("_attempts", "_error", "action", "attempt", "first", "item", "options", "started")
-
-    def __init__(
-        self, schedule: Schedule, options: RetryOptions, action: AnyAction, attempt: CallActivity | CallSubOrchestrator
-    ) -> None:
-        super().__init__(schedule)
-        self.options = options
-        self.action = action
-        self.attempt = attempt
-        self.item: Item | None = None
-        self._attempts = 1
-        self._error: Any = None
-        self.started = schedule.now
-        self.first = Leaf(schedule, attempt, attempt.function_name)
-        self.first.watch(self)
-
-    @property
-    def listed(self) -> bool:
-        return self.first.listed
+    def __init__(self, schedule: Schedule, wait: WaitTask, timer: TimerTask | LongTimerTask) -> None:
+        self._wait = wait
+        self._timer = timer
+        super().__init__(schedule, [timer, wait])
 
     def member_settled(self, member: Task) -> None:
-        if isinstance(member, TimerTask):
-            self._delay_over()
-        elif member.failed:
-            self._error = member.value
-            self._attempt_failed()
+        if self.settled:
+            return
+        if member is self._wait:
+            self._timer.cancel()
+            self.settle(member.value, failed=member.failed)
         else:
-            self.settle(member.value)
-
-    def _attempt_failed(self) -> None:
-        exhausted = self._attempts >= self.options.max_number_of_attempts
-        delay = timedelta(0) if exhausted else self._delay()
-        if delay is None:
-            self.settle(self._error, failed=True)
-        else:
-            self._start(TimerTask(self.schedule, self.schedule.now + delay, hidden=True))
-
-    def _delay(self) -> timedelta | None:
-        """The delay before the next attempt, None where none may follow."""
-        options = self.options
-        if options.retry_timeout_in_milliseconds is not None:
-            timeout = timedelta(milliseconds=options.retry_timeout_in_milliseconds)
-            if self.schedule.now >= self.started + timeout:
-                return None
-        milliseconds = options.first_retry_interval_in_milliseconds * options.backoff_coefficient ** (
-            self._attempts - 1
-        )
-        if options.max_retry_interval_in_milliseconds is not None:
-            milliseconds = min(milliseconds, options.max_retry_interval_in_milliseconds)
-        return timedelta(milliseconds=milliseconds) or None
-
-    def _delay_over(self) -> None:
-        if self._attempts >= self.options.max_number_of_attempts:
-            self.settle(self._error, failed=True)
-        else:
-            self._attempts += 1
-            self._start(Leaf(self.schedule, self.attempt, self.attempt.function_name))
-
-    def _start(self, leaf: Leaf) -> None:
-        leaf.watch(self)
-        self.schedule.add_hidden(self, leaf)
+            self._wait.dropped = True
+            self.settle(TimeoutError(f"event {self._wait.name!r} did not come in time"), failed=True)
 
 
 class LongTimerTask(Task):
@@ -350,7 +318,7 @@ class LongTimerTask(Task):
     def member_settled(self, member: Task) -> None:
         if self.fire_at > self.schedule.now:
             self._chunk = self._next_chunk()
-            self.schedule.add_chunk(self._chunk)
+            self.schedule.add_step(self._chunk)
         else:
             self.settle(None)
 
@@ -361,3 +329,8 @@ class LongTimerTask(Task):
         chunk = TimerTask(schedule, end)
         chunk.watch(self)
         return chunk
+
+
+def timer_until(schedule: Schedule, end: datetime) -> TimerTask | LongTimerTask:
+    """A timer that fires at `end`, in one piece where the extension's store takes it."""
+    return LongTimerTask(schedule, end) if schedule.is_long(end) else TimerTask(schedule, end)

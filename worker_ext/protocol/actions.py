@@ -20,28 +20,13 @@ class Action(Struct, frozen=True, kw_only=True, gc=False, tag_field="actionType"
 
 
 class RetryOptions(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """How often and how fast a failed activity or sub-orchestration is tried again.
-
-    Args:
-        first_retry_interval_in_milliseconds: The delay before the second attempt; at least 1.
-        max_number_of_attempts: All attempts, the first included; at least 1.
-        backoff_coefficient: Each delay is the one before times this.
-        max_retry_interval_in_milliseconds: The longest delay; None for the host's default of 6 days.
-        retry_timeout_in_milliseconds: No attempt starts later than this after the first; None for no limit.
-
-    Raises:
-        ValueError: A number is out of its range.
-    """
+    """How the extension repeats a failed activity or sub-orchestration; what is left out has its default."""
 
     first_retry_interval_in_milliseconds: int
     max_number_of_attempts: int
     backoff_coefficient: float = 1
     max_retry_interval_in_milliseconds: int | None = None
     retry_timeout_in_milliseconds: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.first_retry_interval_in_milliseconds <= 0:
-            raise ValueError("first_retry_interval_in_milliseconds value must be greater than 0.")
 
 
 class CallActivity(Action, frozen=True, kw_only=True, tag=0):
