@@ -1,0 +1,464 @@
+"""DurableOrchestrationClient: starts, queries and manages instances through the host's management API.
+
+Names, parameters, defaults and results are those of azure-functions-durable 1.7.0. Where that raised a bare Exception,
+a ClientError with status, instance and the host's message is raised; errors of the connection are the transport's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+import azure.functions as func
+
+from worker_ext import management
+from worker_ext.errors import ClientError
+from worker_ext.http_transport import AiohttpTransport, Response, Transport
+from worker_ext.protocol import codec
+from worker_ext.protocol.client import DurableClientPayload, OrchestrationRuntimeStatus
+from worker_ext.protocol.entity import EntityId
+from worker_ext.status import DurableOrchestrationStatus, EntityStateResponse, PurgeHistoryResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_DEFAULT_TRANSPORT = AiohttpTransport()
+
+
+class DurableOrchestrationClient:
+    """Starts, queries and manages orchestration instances and entities.
+
+    Args:
+        context: The text of the durable client binding.
+        function_invocation_id: The invocation that uses the client; the host writes it in its logs.
+        transport: How requests are sent; by default over one aiohttp session for each event loop.
+
+    Raises:
+        PayloadError: The text is not what the binding delivers.
+    """
+
+    def __init__(
+        self, context: str, function_invocation_id: str | None = None, *, transport: Transport | None = None
+    ) -> None:
+        payload = DurableClientPayload.decode(context)
+        self.task_hub_name = payload.task_hub_name
+        self._context = context
+        self._endpoint = management.Endpoint(payload, function_invocation_id)
+        self._transport = transport if transport is not None else _DEFAULT_TRANSPORT
+
+    async def start_new(
+        self,
+        orchestration_function_name: str,
+        instance_id: str | None = None,
+        client_input: Any = None,
+        version: str | None = None,
+    ) -> str:
+        """Starts an instance.
+
+        An instance of the same ID that has ended is replaced; one that still runs makes the host refuse.
+
+        Args:
+            orchestration_function_name: The orchestrator.
+            instance_id: The new instance's ID; by default the host makes one up.
+            client_input: What `context.get_input()` gives: a JSON value or an object with `to_json`.
+            version: What `context.version` gives; by default `defaultVersion` of host.json.
+
+        Returns:
+            The instance's ID.
+
+        Raises:
+            ClientError: The host refused; its message says why.
+            TypeError: The input cannot be written as JSON.
+        """
+        names = (orchestration_function_name,) if instance_id is None else (orchestration_function_name, instance_id)
+        text = None if client_input is None else codec.encode_value(client_input)
+        response = await self._send(
+            "POST", management.path("orchestrators", *names), {"version": version}, text, management.trace_headers()
+        )
+        management.expect(response, {200, 201, 202}, instance_id)
+        started = management.read_object(management.body(response), response, instance_id)
+        return str(started["id"])
+
+    async def get_status(
+        self,
+        instance_id: str,
+        show_history: bool = False,
+        show_history_output: bool = False,
+        show_input: bool = False,
+    ) -> DurableOrchestrationStatus:
+        """The status of an instance; false (`if not status`) when there is no such instance.
+
+        Args:
+            instance_id: The instance.
+            show_history: Whether `history` is filled.
+            show_history_output: Whether the history shows results.
+            show_input: Asks for the input. The host shows it without being asked as well.
+
+        Raises:
+            ClientError: The host could not answer.
+        """
+        query = {
+            "showInput": "True" if show_input else None,
+            "showHistory": "True" if show_history else None,
+            "showHistoryOutput": "True" if show_history_output else None,
+        }
+        response = await self._send("GET", management.path("instances", instance_id), query)
+        if response.status == 404:
+            return DurableOrchestrationStatus.from_json("")
+        answer = management.body(response)
+        # A status of 400 or 500 is how some versions of the host answer for a failed instance.
+        if response.status not in {200, 202} and not (isinstance(answer, dict) and "runtimeStatus" in answer):
+            management.refuse(response, instance_id)
+        return DurableOrchestrationStatus.from_json(management.read_object(answer, response, instance_id))
+
+    async def get_status_all(self) -> list[DurableOrchestrationStatus]:
+        """The status of every instance, however many pages the host needs.
+
+        Raises:
+            ClientError: The host could not answer.
+        """
+        return await self._list({})
+
+    async def get_status_by(
+        self,
+        created_time_from: datetime | None = None,
+        created_time_to: datetime | None = None,
+        runtime_status: list[OrchestrationRuntimeStatus] | None = None,
+        instance_id_prefix: str | None = None,
+    ) -> list[DurableOrchestrationStatus]:
+        """The status of every instance that fits, however many pages the host needs.
+
+        Args:
+            created_time_from: Created at this time or later; a naive time is UTC.
+            created_time_to: Created at this time or earlier; a naive time is UTC.
+            runtime_status: In one of these states.
+            instance_id_prefix: With an ID that begins so.
+
+        Raises:
+            ClientError: The host could not answer.
+            ValueError: A state is none of OrchestrationRuntimeStatus.
+        """
+        query = management.filter_query(created_time_from, created_time_to, runtime_status)
+        return await self._list({**query, "instanceIdPrefix": instance_id_prefix or None})
+
+    async def purge_instance_history(self, instance_id: str) -> PurgeHistoryResult:
+        """Deletes an instance that has ended.
+
+        Returns:
+            How many were deleted: one, or none when there is no such instance.
+
+        Raises:
+            ClientError: The host refused, as it does while the instance runs.
+        """
+        response = await self._send("DELETE", management.path("instances", instance_id))
+        return self._purged(response, instance_id)
+
+    async def purge_instance_history_by(
+        self,
+        created_time_from: datetime | None = None,
+        created_time_to: datetime | None = None,
+        runtime_status: list[OrchestrationRuntimeStatus] | None = None,
+    ) -> PurgeHistoryResult:
+        """Deletes every instance that fits.
+
+        Args:
+            created_time_from: Created at this time or later; required; a naive time is UTC.
+            created_time_to: Created at this time or earlier; a naive time is UTC.
+            runtime_status: In one of these states.
+
+        Returns:
+            How many were deleted.
+
+        Raises:
+            ClientError: The host refused.
+            ValueError: `created_time_from` is missing, or the states named are none that can be purged.
+        """
+        query = management.purge_query(created_time_from, created_time_to, runtime_status)
+        return self._purged(await self._send("DELETE", "instances/", query), None)
+
+    async def raise_event(
+        self,
+        instance_id: str,
+        event_name: str,
+        event_data: Any = None,
+        task_hub_name: str | None = None,
+        connection_name: str | None = None,
+    ) -> None:
+        """Sends an event to an instance, which gets it from `context.wait_for_external_event(event_name)`.
+
+        Args:
+            instance_id: The instance.
+            event_name: The event.
+            event_data: What the wait gives, as its JSON text.
+            task_hub_name: The instance's task hub; by default the binding's.
+            connection_name: The app setting with that hub's connection string.
+
+        Raises:
+            ClientError: There is no such instance, or it has ended.
+            ValueError: The event has no name.
+        """
+        if event_name == "":
+            raise ValueError("event_name is empty; expected the name that the orchestrator waits for")
+        response = await self._send(
+            "POST",
+            management.path("instances", instance_id, "raiseEvent", event_name),
+            _hub(task_hub_name, connection_name),
+            codec.encode_value(event_data),
+        )
+        management.expect(response, {202}, instance_id, s410="the instance has ended and takes no events")
+
+    async def terminate(self, instance_id: str, reason: str) -> None:
+        """Ends an instance at once; one that has ended stays as it is.
+
+        Raises:
+            ClientError: There is no such instance.
+        """
+        await self._manage(instance_id, "terminate", {"reason": reason}, accepted={202, 410})
+
+    async def suspend(self, instance_id: str, reason: str) -> None:
+        """Stops an instance from going on until it is resumed; one that has ended stays as it is.
+
+        Raises:
+            ClientError: There is no such instance, or it is suspended already.
+        """
+        await self._manage(instance_id, "suspend", {"reason": reason}, accepted={202, 410})
+
+    async def resume(self, instance_id: str, reason: str) -> None:
+        """Lets a suspended instance go on; one that has ended stays as it is.
+
+        Raises:
+            ClientError: There is no such instance, or it is not suspended.
+        """
+        await self._manage(instance_id, "resume", {"reason": reason}, accepted={202, 410})
+
+    async def rewind(
+        self,
+        instance_id: str,
+        reason: str,
+        task_hub_name: str | None = None,
+        connection_name: str | None = None,
+    ) -> None:
+        """Takes a failed instance back to where it was before its failures, and lets it try again.
+
+        Args:
+            instance_id: The instance.
+            reason: Why; it is written in the history.
+            task_hub_name: The instance's task hub; by default the binding's.
+            connection_name: The app setting with that hub's connection string.
+
+        Raises:
+            ClientError: There is no such instance, it has not failed, or the store cannot rewind.
+        """
+        query = {"reason": reason, **_hub(task_hub_name, connection_name)}
+        await self._manage(
+            instance_id, "rewind", query, accepted={200, 202}, s410="only failed instances can be rewound"
+        )
+
+    async def restart(self, instance_id: str, restart_with_new_instance_id: bool = True) -> str:
+        """Starts an instance again with the input it had.
+
+        Args:
+            instance_id: The instance.
+            restart_with_new_instance_id: Whether the new run gets an ID of its own, or takes the place of the old one.
+
+        Returns:
+            The ID of the new run.
+
+        Raises:
+            ClientError: There is no such instance, or it still runs and its ID was to be used again.
+        """
+        query = {"restartWithNewInstanceId": str(restart_with_new_instance_id).lower()}
+        response = await self._manage(instance_id, "restart", query, accepted={202, 410})
+        restarted = management.body(response)
+        if isinstance(restarted, dict) and "id" in restarted:
+            return str(restarted["id"])
+        return restarted if isinstance(restarted, str) else instance_id
+
+    async def read_entity_state(
+        self,
+        entityId: EntityId,  # noqa: N803
+        task_hub_name: str | None = None,
+        connection_name: str | None = None,
+    ) -> EntityStateResponse:
+        """The state of an entity.
+
+        Args:
+            entityId: The entity.
+            task_hub_name: Its task hub; by default the binding's.
+            connection_name: The app setting with that hub's connection string.
+
+        Raises:
+            ClientError: The host could not answer.
+        """
+        response = await self._send("GET", _entity_path(entityId), _hub(task_hub_name, connection_name))
+        if response.status == 404:
+            return EntityStateResponse(False)
+        management.expect(response, {200}, str(entityId))
+        return EntityStateResponse(True, management.body(response))
+
+    async def signal_entity(
+        self,
+        entityId: EntityId,  # noqa: N803
+        operation_name: str,
+        operation_input: Any = None,
+        task_hub_name: str | None = None,
+        connection_name: str | None = None,
+    ) -> None:
+        """Sends an operation to an entity and does not wait for it.
+
+        Args:
+            entityId: The entity.
+            operation_name: The operation.
+            operation_input: What `context.get_input()` gives there; None sends none.
+            task_hub_name: Its task hub; by default the binding's.
+            connection_name: The app setting with that hub's connection string.
+
+        Raises:
+            ClientError: The host refused: no entity of that name, or a key it does not take.
+        """
+        query = {"op": operation_name, **_hub(task_hub_name, connection_name)}
+        text = None if operation_input is None else codec.encode_value(operation_input)
+        response = await self._send("POST", _entity_path(entityId), query, text, management.trace_headers())
+        management.expect(response, {202}, str(entityId))
+
+    def create_check_status_response(self, request: func.HttpRequest, instance_id: str) -> func.HttpResponse:
+        """The answer to a caller who will ask later: 202 with the management URLs.
+
+        Args:
+            request: The request that is answered; the URLs lead to the host it came to.
+            instance_id: The instance.
+        """
+        links = self.get_client_response_links(request, instance_id)
+        return func.HttpResponse(
+            body=json.dumps(links),
+            status_code=202,
+            headers={
+                "Content-Type": "application/json",
+                "Location": links["statusQueryGetUri"],
+                "Retry-After": "10",
+            },
+        )
+
+    def create_http_management_payload(self, instance_id: str) -> dict[str, str]:
+        """The management URLs of an instance, on the host that the binding names."""
+        return self.get_client_response_links(None, instance_id)
+
+    def get_client_response_links(self, request: func.HttpRequest | None, instance_id: str) -> dict[str, str]:
+        """The management URLs of an instance.
+
+        Args:
+            request: The URLs lead to the host this request came to; None keeps the host that the binding names.
+            instance_id: The instance.
+        """
+        # From the text, not from the decoded payload, so that URLs of newer hosts come along.
+        urls: dict[str, str] = codec.decode_json(self._context)["managementUrls"]
+        return management.management_links(urls, instance_id, request.url if request is not None else None)
+
+    async def wait_for_completion_or_create_check_status_response(
+        self,
+        request: func.HttpRequest,
+        instance_id: str,
+        timeout_in_milliseconds: int = 10000,
+        retry_interval_in_milliseconds: int = 1000,
+    ) -> func.HttpResponse:
+        """Waits for an instance and answers with its output, or with the management URLs when it takes too long.
+
+        Args:
+            request: The request that is answered.
+            instance_id: The instance.
+            timeout_in_milliseconds: How long to wait.
+            retry_interval_in_milliseconds: How long to wait between two looks at the instance.
+
+        Returns:
+            200 with the output of a completed instance; 200 with the status of a terminated one; 500 with the status
+            of a failed one; else what `create_check_status_response` gives.
+
+        Raises:
+            ClientError: The host could not answer.
+            ValueError: The interval is longer than the whole wait.
+        """
+        if retry_interval_in_milliseconds > timeout_in_milliseconds:
+            raise ValueError(
+                f"the total timeout of {timeout_in_milliseconds} ms should be longer than the retry interval of "
+                f"{retry_interval_in_milliseconds} ms"
+            )
+        deadline = time.monotonic() + timeout_in_milliseconds / 1000
+        while True:
+            status = await self.get_status(instance_id)
+            answer = _ENDED.get(status.runtime_status) if status else None
+            if answer is not None:
+                return answer(status)
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                return self.create_check_status_response(request, instance_id)
+            await asyncio.sleep(min(retry_interval_in_milliseconds / 1000, remaining))
+
+    async def _send(
+        self,
+        method: str,
+        path: str,
+        query: Mapping[str, str | None] | None = None,
+        text: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> Response:
+        return await self._transport.send(self._endpoint.request(method, path, query, text, headers))
+
+    async def _manage(
+        self, instance_id: str, verb: str, query: Mapping[str, str | None], accepted: set[int], **explanations: str
+    ) -> Response:
+        response = await self._send("POST", management.path("instances", instance_id, verb), query)
+        management.expect(response, accepted, instance_id, **explanations)
+        return response
+
+    async def _list(self, query: Mapping[str, str | None]) -> list[DurableOrchestrationStatus]:
+        """Every page of a listing; a page but the last comes with the token that asks for the next one."""
+        statuses: list[DurableOrchestrationStatus] = []
+        token = ""
+        while True:
+            headers = {management.CONTINUATION_HEADER: token} if token else {}
+            response = await self._send("GET", "instances/", query, headers=headers)
+            management.expect(response, {200}, None)
+            page = management.body(response)
+            if not isinstance(page, list):
+                raise ClientError(response.status, None, f"expected a JSON array of statuses, found {page!r:.100}")
+            statuses += map(DurableOrchestrationStatus.from_json, page)
+            token = response.headers.get(management.CONTINUATION_HEADER, "")
+            if not token:
+                return statuses
+
+    @staticmethod
+    def _purged(response: Response, instance_id: str | None) -> PurgeHistoryResult:
+        if response.status == 404:
+            return PurgeHistoryResult(instancesDeleted=0)
+        management.expect(response, {200}, instance_id)
+        answer = management.read_object(management.body(response), response, instance_id)
+        return PurgeHistoryResult.from_json(answer)
+
+
+def _hub(task_hub_name: str | None, connection_name: str | None) -> dict[str, str | None]:
+    return {"taskHub": task_hub_name or None, "connection": connection_name or None}
+
+
+def _entity_path(entity: EntityId) -> str:
+    return management.path("entities", entity.name, entity.key)
+
+
+def _json_response(status_code: int, body: Any) -> func.HttpResponse:
+    """A string is sent as it is: it may be the text of a result that the orchestrator has already written as JSON."""
+    text = body if isinstance(body, str) else json.dumps(body)
+    return func.HttpResponse(
+        body=text, status_code=status_code, mimetype="application/json", headers={"Content-Type": "application/json"}
+    )
+
+
+_ENDED: Mapping[OrchestrationRuntimeStatus | None, Callable[[DurableOrchestrationStatus], func.HttpResponse]] = {
+    OrchestrationRuntimeStatus.Completed: lambda status: _json_response(200, status.output),
+    OrchestrationRuntimeStatus.Canceled: lambda status: _json_response(200, status.to_json()),
+    OrchestrationRuntimeStatus.Terminated: lambda status: _json_response(200, status.to_json()),
+    OrchestrationRuntimeStatus.Failed: lambda status: _json_response(500, status.to_json()),
+}
+"""How an instance that has ended is answered for."""

@@ -1,0 +1,152 @@
+"""What the client hands out: the status of an instance, the result of a purge, the state of an entity.
+
+Constructors take the members of the wire under their own names, as azure-functions-durable 1.7.0 does, and members they
+do not know become attributes.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from worker_ext.protocol import codec
+from worker_ext.protocol.client import OrchestrationRuntimeStatus
+from worker_ext.protocol.codec import JSON
+
+__all__ = ["DurableOrchestrationStatus", "EntityStateResponse", "OrchestrationRuntimeStatus", "PurgeHistoryResult"]
+
+_TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+class DurableOrchestrationStatus:
+    """The status of an orchestration instance; false when there is no such instance."""
+
+    def __init__(
+        self,
+        name: str | None = None,
+        instanceId: str | None = None,  # noqa: N803
+        createdTime: str | None = None,  # noqa: N803
+        lastUpdatedTime: str | None = None,  # noqa: N803
+        input: Any = None,  # noqa: A002
+        output: Any = None,
+        runtimeStatus: OrchestrationRuntimeStatus | str | None = None,  # noqa: N803
+        customStatus: Any = None,  # noqa: N803
+        history: list[Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self._name = name
+        self._instance_id = instanceId
+        self._created_time = None if createdTime is None else codec.parse_timestamp(createdTime)
+        self._last_updated_time = None if lastUpdatedTime is None else codec.parse_timestamp(lastUpdatedTime)
+        self._input = input
+        self._output = output
+        self._runtime_status = None if runtimeStatus is None else OrchestrationRuntimeStatus(runtimeStatus)
+        self._custom_status = customStatus
+        # The host's member is `historyEvents`; `history` is what callers that build a status write.
+        self._history = kwargs.get("historyEvents") if history is None else history
+        for key, value in kwargs.items():
+            setattr(self, key, value)
+
+    def __bool__(self) -> bool:
+        return self._created_time is not None
+
+    def __repr__(self) -> str:
+        status = None if self._runtime_status is None else self._runtime_status.value
+        return f"<DurableOrchestrationStatus {self._instance_id!r} of {self._name!r}: {status}>"
+
+    @classmethod
+    def from_json(cls, json_obj: JSON) -> DurableOrchestrationStatus:
+        """Reads a status body; text in its place is kept as `message` of a status that is false."""
+        return cls(message=json_obj) if isinstance(json_obj, str) else cls(**json_obj)
+
+    def to_json(self) -> dict[str, Any]:
+        """The status as a JSON object."""
+        body: dict[str, Any] = {"name": self._name, "instanceId": self._instance_id}
+        for key, time in (("createdTime", self._created_time), ("lastUpdatedTime", self._last_updated_time)):
+            body[key] = None if time is None else time.strftime(_TIME_FORMAT)
+        body |= {"output": self._output, "input": self._input}
+        if self._runtime_status is not None:
+            body["runtimeStatus"] = self._runtime_status.name
+        return body | {"customStatus": self._custom_status, "history": self._history}
+
+    @property
+    def name(self) -> str | None:
+        """The orchestrator's name."""
+        return self._name
+
+    @property
+    def instance_id(self) -> str | None:
+        """The instance's ID."""
+        return self._instance_id
+
+    @property
+    def created_time(self) -> datetime | None:
+        """When the instance was created, in UTC; None when there is no such instance."""
+        return self._created_time
+
+    @property
+    def last_updated_time(self) -> datetime | None:
+        """When its history last grew, in UTC."""
+        return self._last_updated_time
+
+    @property
+    def input_(self) -> Any:
+        """The input as the host stores it: for an instance that a client of this kind started, JSON text."""
+        return self._input
+
+    @property
+    def output(self) -> Any:
+        """What the orchestrator returned, or the text of its failure or termination."""
+        return self._output
+
+    @property
+    def runtime_status(self) -> OrchestrationRuntimeStatus | None:
+        """The state of the instance."""
+        return self._runtime_status
+
+    @property
+    def custom_status(self) -> Any:
+        """What the orchestrator last set as its custom status."""
+        return self._custom_status
+
+    @property
+    def history(self) -> list[Any] | None:
+        """The history, where it was asked for."""
+        return self._history
+
+
+class PurgeHistoryResult:
+    """How much a purge deleted."""
+
+    def __init__(self, instancesDeleted: int, **kwargs: Any) -> None:  # noqa: N803
+        self._instances_deleted = instancesDeleted
+        for key, value in kwargs.items():
+            setattr(self, key, value)
+
+    @classmethod
+    def from_json(cls, json_obj: dict[Any, Any]) -> PurgeHistoryResult:
+        """Reads the answer to a purge."""
+        return cls(**json_obj)
+
+    @property
+    def instances_deleted(self) -> int:
+        """The number of instances deleted."""
+        return self._instances_deleted
+
+
+class EntityStateResponse:
+    """The state of an entity, if there is such an entity."""
+
+    def __init__(self, entity_exists: bool, entity_state: Any = None) -> None:
+        self._entity_exists = entity_exists
+        self._entity_state = entity_state
+
+    @property
+    def entity_exists(self) -> bool:
+        """Whether the entity exists."""
+        return self._entity_exists
+
+    @property
+    def entity_state(self) -> Any:
+        """Its state; None when it does not exist."""
+        return self._entity_state
