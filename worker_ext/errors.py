@@ -68,9 +68,9 @@ class NonDeterminismError(OrchestratorError):
     def __init__(self, event_id: int | None, expected: str, actual: str, location: str | None = None) -> None:
         place = f" at {location}" if location else ""
         super().__init__(
-            f"the history of this instance has {expected} (event id {event_id}), "
-            f"but the code{place} asked for {actual}. Orchestrator code must do the same on every replay: was it changed while this instance was running, or "
-            "does it depend on time, random numbers, I/O or the environment?"
+            f"the history of this instance has {expected} (event id {event_id}), but the code{place} asked for "
+            f"{actual}. Orchestrator code must do the same on every replay: was it changed while this instance was "
+            "running, or does it depend on time, random numbers, I/O or the environment?"
         )
         self.event_id = event_id
         self.expected = expected
