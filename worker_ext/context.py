@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from worker_ext.engine.http import HttpPolicy, HttpTask
+from worker_ext.engine.locks import request_lock
 from worker_ext.engine.orchestration import OrchestrationExecutor
 from worker_ext.engine.retries import PolicyRetryTask, RetryOptions, RetryTask
 from worker_ext.engine.tasks import (
@@ -241,6 +242,24 @@ class DurableOrchestrationContext:
             instance_id=str(entityId), operation=operationName, input=encode_value(operationInput)
         )
         return self._executor.signal(action)
+
+    def lock_entities(self, *entities: EntityId) -> Task:
+        """Locks entities, so that until their release only this orchestration reaches them.
+
+            with (yield context.lock_entities(source, target)):
+                yield context.call_entity(source, "withdraw", 5)
+                yield context.call_entity(target, "deposit", 5)
+
+        Args:
+            entities: What to lock; in any order, it is always taken in the same.
+
+        Returns:
+            A task that gives the locks, to be used in a `with` block or released with `release()`.
+
+        Raises:
+            OrchestratorError: There are no entities, or the host knows no locks.
+        """
+        return request_lock(self._executor, entities)
 
     # -- several at once ---------------------------------------------------------------------------------------------
 

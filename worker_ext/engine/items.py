@@ -169,7 +169,7 @@ class Item:
         """Decides the form for good. `barrier` is where the extension has passed everything before this item."""
         if self.groups:
             self.groups[-1].close()
-        self.form = "P" if self._fits_p_form(barrier) else "B"
+        self.form = self.form or ("P" if self._fits_p_form(barrier) else "B")
 
     def end(self) -> None:
         """Decides the form of the last item when the code has ended. A retry may still add leaves to it."""

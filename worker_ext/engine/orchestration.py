@@ -14,7 +14,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
 from typing import Any
 
-from msgspec import UNSET, Raw
+from msgspec import UNSET, Raw, UnsetType
 
 from worker_ext.engine.determinism import ReplaySafeIds, ScheduledEvent, check_scheduled
 from worker_ext.engine.schedule import Schedule, TimerLimits
@@ -73,7 +73,7 @@ class OrchestrationExecutor:
     def __init__(self, request: OrchestratorRequest) -> None:
         self.request = request
         begin, self._last_batch = _batch_bounds(request.history)
-        self.schedule = Schedule(request.instance_id, begin.timestamp, _schema(request), _timer_limits(request))
+        self.schedule = Schedule(request.instance_id, begin.timestamp, request.schema, _timer_limits(request))
         self.schedule.on_wait = self._deliver_buffered
         self.ids = ReplaySafeIds(request.instance_id)
         self.custom_status: str | None = None
@@ -109,20 +109,31 @@ class OrchestrationExecutor:
         """The decision after the events so far."""
         self._let_go()
         output = self._encoded_output()
-        failed = self._error is not None
+        error = self.error
         return OrchestratorState(
-            is_done=self._ended and not failed,
-            actions=self._actions(failed=failed),
-            output=UNSET if output is None or failed else Raw(output.encode()),
-            error=_text_of(self._error) if self._error is not None else UNSET,
+            is_done=self._ended and error is None and self.schedule.section is None,
+            actions=self._actions(failed=error is not None),
+            output=UNSET if output is None else Raw(output.encode()),
+            error=UNSET if error is None else _text_of(error),
             custom_status=UNSET if self.custom_status is None else Raw(self.custom_status.encode()),
-            schema_version=UNSET if self.schedule.schema is ReplaySchema.V1 else self.schedule.schema.value,
+            schema_version=self._schema_version(),
         )
+
+    def _schema_version(self) -> int | UnsetType:
+        """The schema of the reply: V4 adds only locks to V3, so without them V3 says the same to more extensions."""
+        if self.schedule.schema is ReplaySchema.V1:
+            return UNSET
+        return self.schedule.schema if self.schedule.has_locked else min(self.schedule.schema, ReplaySchema.V3)
+
+    @property
+    def is_running(self) -> bool:
+        """Whether user code is being run."""
+        return self._running
 
     @property
     def error(self) -> BaseException | None:
-        """What the orchestrator failed with, or None."""
-        return self._error
+        """What the orchestrator has failed with; None while it still has to leave a critical section."""
+        return None if self.schedule.section is not None else self._error
 
     @property
     def is_replaying(self) -> bool:
@@ -196,7 +207,11 @@ class OrchestrationExecutor:
                 if not isinstance(task, Task) or task.schedule is not schedule:
                     value, failed = self._misuse(task), True
                     continue
-                schedule.list_task(task)
+                try:
+                    schedule.list_task(task)
+                except OrchestratorError as misuse:
+                    value, failed = misuse, True
+                    continue
                 if not task.settled:
                     self._awaited = task
                     return
@@ -231,6 +246,13 @@ class OrchestrationExecutor:
         self._output = output
         self._error = error
         self.schedule.end()
+        self._leave_section()
+
+    def _leave_section(self) -> None:
+        """Releases what code that has ended left locked, as soon as no answer is outstanding."""
+        section = self.schedule.section
+        if self._ended and section is not None and not section.busy:
+            self.schedule.release(section.ids)
 
     def _let_go(self) -> None:
         """Closes code that waits; the next turn replays it. A `finally` that yields is closed yield by yield."""
@@ -351,6 +373,7 @@ class OrchestrationExecutor:
         else:
             leaf.settle(value)
         self._wake()
+        self._leave_section()
 
     # -- determinism -------------------------------------------------------------------------------------------------
 
@@ -452,11 +475,6 @@ def _failure(name: str, event: TaskFailed | SubOrchestrationInstanceFailed) -> T
         error_message=details.error_message,
         properties=details.properties,
     )
-
-
-def _schema(request: OrchestratorRequest) -> ReplaySchema:
-    """The schema of the reply: V4 adds only locks to V3, so V3 says the same to more extensions."""
-    return min(request.schema, ReplaySchema.V3)
 
 
 def _timer_limits(request: OrchestratorRequest) -> TimerLimits:

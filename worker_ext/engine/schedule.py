@@ -9,7 +9,7 @@ The *barrier* is the position in history at which the extension, replaying the c
 frozen; its clock there decides whether a timer is long, and a `sync` timer is put in front of one that it would
 otherwise cut.
 
-Source: durable-functions JSON protocol, sections 4.10 and 4.11. Left out: critical sections (locks).
+Source: durable-functions JSON protocol, sections 4.10 and 4.11.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from worker_ext.engine.items import NEVER, START, Element, Item, Node, Template, has_retry, leaf_actions, leaf_element
+from worker_ext.engine.locks import CriticalSection, LockTask
 from worker_ext.engine.retries import RetryTask, SteppedTask
 from worker_ext.engine.tasks import (
     CompoundTask,
@@ -30,7 +31,8 @@ from worker_ext.engine.tasks import (
     WaitTask,
     WhenAnyTask,
 )
-from worker_ext.protocol.actions import AnyAction, ContinueAsNew
+from worker_ext.errors import OrchestratorError
+from worker_ext.protocol.actions import AnyAction, ContinueAsNew, ReleaseEntities
 from worker_ext.protocol.codec import parse_timestamp
 from worker_ext.protocol.history import EventRaised
 from worker_ext.protocol.orchestrator import ReplaySchema
@@ -65,12 +67,16 @@ class Schedule:
         position: The position in history of the event being delivered.
         leaves: Every leaf by its id.
         ended: Whether the code has ended.
+        section: The critical section the code is in, or None.
+        has_locked: Whether anything was ever locked, so that the list needs schema V4.
     """
 
     def __init__(self, instance_id: str, begin: str, schema: ReplaySchema, limits: TimerLimits) -> None:
         self.instance_id = instance_id
         self.position = START
         self.ended = False
+        self.section: CriticalSection | None = None
+        self.has_locked = False
         self.schema = schema
         self.limits = limits
         self.leaves: list[Leaf] = []
@@ -119,7 +125,7 @@ class Schedule:
 
     def list_task(self, task: Task) -> None:
         """Lists what a yielded task consists of, as far as it is not listed yet."""
-        if type(task) is Leaf:
+        if type(task) is Leaf and self.section is None:
             if task.id < 0:
                 if self._last is not None:
                     self._freeze()
@@ -132,11 +138,17 @@ class Schedule:
         node = self._template(task, leaves, waits)
         if node is None:
             return
+        concerns_lock = self.section is not None and self.section.enter(leaves)
         self._freeze()
+        if concerns_lock:
+            self._wait_for(self.section)
         if any(isinstance(leaf, TimerTask) and self._needs_sync(leaf) for leaf in leaves):
             self._add_sync()
         for leaf in leaves:
             self._number(leaf)
+            if isinstance(leaf, LockTask):
+                self.section = CriticalSection(leaf)
+                self.has_locked = True
         item = Item(node if self._may_be_p(node) else None, leaves, waits)
         self._last = item
         self._own_retries(node, item)
@@ -145,11 +157,40 @@ class Schedule:
 
     def list_signal(self, leaf: Leaf) -> None:
         """Lists a leaf that nothing waits for: it is through the moment it is sent."""
+        if self.section is not None:
+            self.section.enter([leaf])
         self._freeze()
         self._number(leaf)
         leaf.settled = leaf.through = True
         self._frozen.append(leaf)
         self._last = None
+
+    def release(self, ids: tuple[str, ...]) -> None:
+        """Lists the release of everything locked, which takes an id for each entity.
+
+        Raises:
+            OrchestratorError: A call to one of the entities is open.
+        """
+        section = self.section
+        if section is None or section.ids != ids:
+            return
+        if section.busy:
+            raise OrchestratorError(
+                f"the lock of {', '.join(ids)} was released while a call to one of them was open. Await the call first"
+            )
+        self._freeze()
+        self._wait_for(section)
+        self.section = None
+        leaf = Leaf(self, ReleaseEntities())
+        leaf.id = len(self.leaves)
+        leaf.settled = leaf.through = True
+        self.leaves.extend([leaf] * len(ids))
+        self._frozen.append(leaf)
+
+    def _wait_for(self, section: CriticalSection | None) -> None:
+        """Holds the extension back until it has seen the section's last answer: before, it would do nothing."""
+        if section is not None and section.position > self.barrier:
+            self._add_sync()
 
     def add_hidden(self, retry: RetryTask, leaf: Leaf) -> None:
         """Lists the next delay or attempt of a retry."""
