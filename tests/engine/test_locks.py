@@ -144,7 +144,7 @@ def test_code_that_ends_during_a_call_is_not_done_before_its_answer_and_the_rele
     assert (waiting.error, waiting.is_done) == (None, False)
     ended = replay(lock_then(rest), history.batch().answered("c1", 5))
     assert isinstance(ended.error, ValueError)
-    assert [type(action) for action in ended.actions] == [LockEntities, WhenAll, CreateTimer, ReleaseEntities]
+    assert [type(action) for action in ended.actions] == [LockEntities, WhenAll, ReleaseEntities]
 
 
 def test_a_release_waits_for_the_extension_where_something_else_came_between() -> None:
