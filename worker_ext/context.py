@@ -56,7 +56,7 @@ class DurableOrchestrationContext:
         Raises:
             PayloadError: The input holds a custom object whose class the app does not have.
         """
-        value = self._executor.request.input
+        value = self._executor.input
         return decode_value(value) if isinstance(value, str) else restore(value)
 
     @property
@@ -297,14 +297,16 @@ class DurableOrchestrationContext:
         """The custom status as set last in this turn."""
         return decode_value(self._executor.custom_status)
 
-    def continue_as_new(self, input_: Any) -> None:
+    def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
         """Ends this execution at the next yield and starts the orchestrator anew with an empty history.
 
         Args:
             input_: The input of the next execution.
+            preserve_unprocessed_events: Keep every external event that nobody has waited for. The host keeps those
+                that came last by itself; with this the others travel in the input, which only this package reads.
         """
         self._executor.check_open()
-        self._executor.continue_as_new(encode_value(input_))
+        self._executor.continue_as_new(encode_value(input_), preserve=preserve_unprocessed_events)
 
     @property
     def will_continue_as_new(self) -> bool:

@@ -453,6 +453,25 @@ class TestContinueAsNew:
         wait = WaitForExternalEvent(external_event_name="go")
         assert replay(orchestrator, history).actions == [wait, ContinueAsNew(input="null"), activity("A")]
 
+    def test_events_the_extension_would_lose_travel_in_the_input_when_asked_for(self) -> None:
+        def orchestrator(context: Context) -> Steps:
+            if context.get_input() == {"n": 2}:
+                early = yield context.wait_for_external_event("early")
+                last = yield context.wait_for_external_event("go")
+                return [early, last]
+            yield context.wait_for_external_event("go")
+            context.continue_as_new({"n": 2}, preserve_unprocessed_events=True)
+            return None
+
+        history = begun().batch().raised("Early", {"x": 1}).raised("go", 1)
+        wait, again = replay(orchestrator, history).actions
+        assert wait == WaitForExternalEvent(external_event_name="go")
+        assert isinstance(again, ContinueAsNew)
+        assert again.input == r'{"$events":[["Early","{\"x\":1}"]],"$input":"{\"n\":2}"}'
+        following = replay(orchestrator, HistoryBuilder().started().batch().raised("go", 2).with_input(again.input))
+        assert following.output == [{"x": 1}, 2]
+        assert following.actions == [wait]
+
 
 class TestFailures:
     def test_an_error_of_user_code_fails_the_instance_with_all_actions(self) -> None:

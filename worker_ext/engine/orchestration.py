@@ -17,6 +17,8 @@ from typing import Any
 from msgspec import UNSET, Raw, UnsetType
 
 from worker_ext.engine.determinism import ReplaySafeIds, ScheduledEvent, check_scheduled
+from worker_ext.engine.generations import opened, with_continue_as_new
+from worker_ext.engine.items import START
 from worker_ext.engine.schedule import Schedule, TimerLimits
 from worker_ext.engine.tasks import Leaf, Task, WaitTask
 from worker_ext.errors import NonDeterminismError, OrchestratorError, PayloadError, TaskFailedError
@@ -67,6 +69,7 @@ class OrchestrationExecutor:
     Attributes:
         schedule: What the code has scheduled so far, and the orchestrator's clock.
         ids: The replay-safe ids of this execution.
+        input: The input as the payload has it: JSON text where a client or an orchestrator of this package gave it.
         custom_status: The custom status as JSON text; None where none is set.
     """
 
@@ -74,13 +77,19 @@ class OrchestrationExecutor:
         self.request = request
         begin, self._last_batch = _batch_bounds(request.history)
         self.schedule = Schedule(request.instance_id, begin.timestamp, request.schema, _timer_limits(request))
+        self.schedule.on_new_wait = self._deliver_carried
         self.schedule.on_wait = self._deliver_buffered
+        self.input, carried = opened(request.input)
+        self._carried: dict[str, deque[EventRaised]] = defaultdict(deque)
+        for event in carried:
+            self._carried[event.name.lower()].append(event)
         self.ids = ReplaySafeIds(request.instance_id)
         self.custom_status: str | None = None
         self._begin: Callable[[], Any] = _not_started
         self._steps: Steps | None = None
         self._awaited: Task | None = None
         self._again: actions.ContinueAsNew | None = None
+        self._preserve = False
         self._live = False
         self._played = False
         self._running = False
@@ -163,10 +172,16 @@ class OrchestrationExecutor:
         leaf.settled = leaf.through = True
         return leaf
 
-    def continue_as_new(self, input_text: str) -> None:
-        """Ends this generation at the next yield; the first call counts."""
+    def continue_as_new(self, input_text: str, *, preserve: bool) -> None:
+        """Ends this generation at the next yield; the first call counts.
+
+        Args:
+            input_text: The input of the next generation, as JSON text.
+            preserve: Whether events go into the input that the extension would lose.
+        """
         if self._again is None:
             self._again = actions.ContinueAsNew(input=input_text)
+            self._preserve = preserve
 
     @property
     def continues_as_new(self) -> bool:
@@ -335,6 +350,15 @@ class OrchestrationExecutor:
                 return wait
         return None
 
+    def _deliver_carried(self, wait: WaitTask) -> bool:
+        """Gives a wait the oldest event that came in the input. The extension knows nothing of it: it is not listed."""
+        carried = self._carried[wait.name.lower()]
+        if carried:
+            event = carried.popleft()
+            wait.entered = True
+            self._settle_wait(wait, event)
+        return wait.entered
+
     def _deliver_buffered(self, wait: WaitTask) -> None:
         """Gives a wait that was just listed the oldest event that came before it, or puts it in the queue."""
         name = wait.name.lower()
@@ -345,12 +369,15 @@ class OrchestrationExecutor:
             self._waiters[name].append(wait)
 
     def _hand_over(self, wait: WaitTask, position: int, event: EventRaised) -> None:
+        self._settle_wait(wait, event)
+        wait.at = position
+        self.schedule.consume(wait)
+
+    def _settle_wait(self, wait: WaitTask, event: EventRaised) -> None:
         try:
             wait.settle(decode_value(event.input))
         except PayloadError as error:
             wait.settle(error, failed=True)
-        wait.at = position
-        self.schedule.consume(wait)
 
     def _event_sent(self, event: EventSent) -> None:
         self._check(event)
@@ -406,10 +433,13 @@ class OrchestrationExecutor:
     def _actions(self, *, failed: bool) -> list[list[actions.AnyAction]]:
         if self._again is None or failed or not self._ended:
             return self.schedule.actions(ending=self._ended)
-        unconsumed = sorted(
-            (entry for entries in self._buffered.values() for entry in entries), key=lambda entry: entry[0]
-        )
-        return self.schedule.actions_with(self._again, unconsumed)
+        if self.schedule.schema is ReplaySchema.V1:
+            return [*self.schedule.actions(ending=True), [self._again]]
+        carried = [(START, event) for events in self._carried.values() for event in events]
+        raised = [entry for entries in self._buffered.values() for entry in entries]
+        unconsumed = sorted([*carried, *raised], key=lambda entry: entry[0])
+        elements = self.schedule.last_elements()
+        return [with_continue_as_new(elements, self._again, unconsumed, preserve=self._preserve)]
 
     def _encoded_output(self) -> str | None:
         if self._error is not None or self._output is None:

@@ -32,9 +32,8 @@ from worker_ext.engine.tasks import (
     WhenAnyTask,
 )
 from worker_ext.errors import OrchestratorError
-from worker_ext.protocol.actions import AnyAction, ContinueAsNew, ReleaseEntities
+from worker_ext.protocol.actions import AnyAction, ReleaseEntities
 from worker_ext.protocol.codec import parse_timestamp
-from worker_ext.protocol.history import EventRaised
 from worker_ext.protocol.orchestrator import ReplaySchema
 
 HOST_MAX_RETRY_INTERVAL = timedelta(days=6)
@@ -68,6 +67,8 @@ class Schedule:
         leaves: Every leaf by its id.
         ended: Whether the code has ended.
         section: The critical section the code is in, or None.
+        on_new_wait: Asked before a wait is listed; whether it was answered without the extension.
+        on_wait: Told of a wait that was listed.
         has_locked: Whether anything was ever locked, so that the list needs schema V4.
     """
 
@@ -80,6 +81,7 @@ class Schedule:
         self.schema = schema
         self.limits = limits
         self.leaves: list[Leaf] = []
+        self.on_new_wait: Callable[[WaitTask], bool] = lambda wait: False
         self.on_wait: Callable[[WaitTask], None] = lambda wait: None
         self._batches = [(START, begin)]
         self._starts: list[tuple[int, datetime]] = []
@@ -232,7 +234,7 @@ class Schedule:
         if isinstance(task, Leaf):
             return self._new_leaf(task, leaves)
         if isinstance(task, WaitTask):
-            if task.entered:
+            if task.entered or self.on_new_wait(task):
                 return None
             task.entered = True
             waits.append(task)
@@ -341,34 +343,14 @@ class Schedule:
                 rows.append(list(leaf_actions(node)))
         return rows
 
-    def actions_with(self, again: ContinueAsNew, events: list[tuple[int, EventRaised]]) -> list[list[AnyAction]]:
-        """The action list of an orchestrator that continues as new.
-
-        Args:
-            again: The action; where it stands decides which events the next generation gets.
-            events: Position and event of each external event that was not handed to the code.
-        """
-        if self.schema < ReplaySchema.V2:
-            return [*self._rows(), [again]]
+    def last_elements(self) -> list[Element]:
+        """The list of an orchestrator that continues as new, in a form that leads past every consumed event."""
         self._uncover_consumed()
-        elements = [
+        return [
             element
             for item in self._items()
             for element in (item.elements(ending=True) if isinstance(item, Item) else leaf_element(item))
         ]
-        actions = [element.action for element in elements]
-        actions.insert(self._place_of_again(elements, events), again)
-        return [actions]
-
-    def _place_of_again(self, elements: list[Element], events: list[tuple[int, EventRaised]]) -> int:
-        first = next((index + 1 for index in range(len(elements) - 1, -1, -1) if elements[index].pinned), 0)
-        barriers = [START]
-        for element in elements:
-            barriers.append(max(barriers[-1], element.passed_at))
-        unconsumed = next((position for position, _ in events if position > barriers[first]), None)
-        if unconsumed is None:
-            return len(elements)
-        return max(place for place in range(first, len(elements) + 1) if barriers[place] < unconsumed)
 
     def _uncover_consumed(self) -> None:
         """Takes items with waits out of P form until the extension passes the list behind the last consumed event."""

@@ -121,6 +121,11 @@ class HistoryBuilder:
         """The instance was resumed."""
         return self._add(history.ExecutionResumed, reason="a reason")
 
+    def with_input(self, text: str) -> Self:
+        """Replaces the input by text as it stands in the payload, such as that of a ContinueAsNew action."""
+        self._input = text
+        return self
+
     def payload(self) -> str:
         """The payload of the trigger, as JSON text."""
         maximum, interval = self._limits
