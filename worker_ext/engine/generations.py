@@ -14,7 +14,8 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
-from worker_ext.engine.items import START, Element
+from worker_ext.engine.clock import START
+from worker_ext.engine.items import Element
 from worker_ext.protocol.actions import AnyAction, ContinueAsNew
 from worker_ext.protocol.codec import decode_json, encode_value
 from worker_ext.protocol.history import EventRaised

@@ -19,6 +19,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from worker_ext.engine.clock import START
 from worker_ext.engine.retries import RetryTask
 from worker_ext.engine.tasks import Leaf, TimerTask, WaitTask
 from worker_ext.protocol.actions import (
@@ -26,12 +27,10 @@ from worker_ext.protocol.actions import (
     CallEntity,
     LockEntities,
     ReleaseEntities,
+    WaitForExternalEvent,
     WhenAll,
     WhenAny,
 )
-
-START = -1
-"""The position before the first event: a list that waits for nothing is passed there."""
 
 NEVER = sys.maxsize
 """The position of what has not happened yet."""
@@ -192,9 +191,15 @@ class Item:
         )
 
     @property
-    def has_waits(self) -> bool:
-        """Whether P form would list event waits."""
-        return bool(self.waits) or bool(self.consumed)
+    def all_waits(self) -> list[WaitTask]:
+        """The waits that P form would list, its own and those consumed while it was the last."""
+        return [*self.waits, *(wait for _, wait in self.consumed)]
+
+    def uncover(self) -> None:
+        """Takes the item out of P form, so that its waits stand where they were consumed."""
+        self.form = "B"
+        for group in self.groups:
+            group.close()
 
     def _foreign_waits(self) -> list[WaitTask]:
         return [wait for _, wait in self.consumed if wait not in self.waits]
@@ -232,14 +237,8 @@ def _position(wait: WaitTask) -> int:
     return NEVER if wait.at is None else wait.at
 
 
-def leaf_element(leaf: Leaf) -> Iterator[Element]:
-    """The entry of a leaf that stands for itself."""
-    passed = leaf.at if leaf.at is not None else START if leaf.through else NEVER
-    yield Element(leaf.action, passed, pinned=isinstance(leaf.action, CallEntity | LockEntities | ReleaseEntities))
-
-
-def has_retry(node: Node) -> bool:
-    """Whether a template holds a retry that the extension repeats."""
-    if isinstance(node, Template):
-        return any(has_retry(member) for member in node.members)
-    return isinstance(node, RetryTask)
+def single_element(task: Leaf | WaitTask) -> Element:
+    """The entry of a task that stands for itself."""
+    passed = task.at if task.at is not None else START if task.through else NEVER
+    pinned = isinstance(task.action, WaitForExternalEvent | CallEntity | LockEntities | ReleaseEntities)
+    return Element(task.action, passed, pinned=pinned)

@@ -16,11 +16,11 @@ from typing import Any
 
 from msgspec import UNSET, Raw, UnsetType
 
+from worker_ext.engine.clock import START
 from worker_ext.engine.determinism import ReplaySafeIds, ScheduledEvent, check_scheduled
 from worker_ext.engine.generations import opened, with_continue_as_new
-from worker_ext.engine.items import START
 from worker_ext.engine.schedule import Schedule, TimerLimits
-from worker_ext.engine.tasks import Leaf, Task, WaitTask
+from worker_ext.engine.tasks import Leaf, Task, TimerTask, WaitTask
 from worker_ext.errors import NonDeterminismError, OrchestratorError, PayloadError, TaskFailedError
 from worker_ext.protocol import actions, codec
 from worker_ext.protocol.codec import decode_value, parse_timespan
@@ -112,7 +112,9 @@ class OrchestrationExecutor:
         schedule, next_position = self.schedule, self._next_position
         for event in events:
             schedule.position = next_position()
-            _RECEIVERS[type(event)](self, event)
+            receiver = _RECEIVERS[type(event)]
+            if receiver is not None:
+                receiver(self, event)
 
     def state(self) -> OrchestratorState:
         """The decision after the events so far."""
@@ -286,17 +288,23 @@ class OrchestrationExecutor:
 
     # -- events ------------------------------------------------------------------------------------------------------
 
-    def _ignore(self, event: HistoryEvent) -> None:
-        """Takes no notice: the event says nothing that the code or the list depends on."""
-
     def _new_batch(self, event: OrchestratorStarted) -> None:
-        self.schedule.begin_batch(event.timestamp)
+        self.schedule.clock.begin_batch((self.schedule.position, event.timestamp))
         if event is self._last_batch:
             self._live = True
 
     def _task_scheduled(self, event: TaskScheduled) -> None:
         leaf = self._leaf(event.event_id)
-        if leaf is None or leaf.name != event.name:
+        if leaf is None or leaf.name != event.name or not isinstance(leaf.action, actions.CallActivity):
+            self._check(event)
+
+    def _child_created(self, event: SubOrchestrationInstanceCreated) -> None:
+        leaf = self._leaf(event.event_id)
+        if leaf is None or leaf.name != event.name or not isinstance(leaf.action, actions.CallSubOrchestrator):
+            self._check(event)
+
+    def _timer_created(self, event: TimerCreated) -> None:
+        if not isinstance(self._leaf(event.event_id), TimerTask):
             self._check(event)
 
     def _task_completed(self, event: TaskCompleted | SubOrchestrationInstanceCompleted) -> None:
@@ -329,44 +337,36 @@ class OrchestrationExecutor:
         self._wake()
 
     def _raise_event(self, event: EventRaised) -> None:
-        call = self._calls.get(event.name)
-        if call is not None:
-            self._answer(call, event)
+        if event.name in self._calls:
+            self._answer(self._calls[event.name], event)
             return
         name = event.name.lower()
-        wait = None if self._ended else self._newest_waiter(name)
-        if wait is None:
-            self._buffered[name].append((self.schedule.position, event))
-        else:
-            self._played = event.is_played
-            self._hand_over(wait, self.schedule.position, event)
-            self._wake()
-
-    def _newest_waiter(self, name: str) -> WaitTask | None:
-        waiters = self._waiters[name]
+        waiters = None if self._ended else self._waiters.get(name)
         while waiters:
             wait = waiters.pop()
             if not wait.dropped:
-                return wait
-        return None
+                self._played = event.is_played
+                self._hand_over(wait, self.schedule.position, event)
+                self._wake()
+                return
+        self._buffered[name].append((self.schedule.position, event))
 
     def _deliver_carried(self, wait: WaitTask) -> bool:
         """Gives a wait the oldest event that came in the input. The extension knows nothing of it: it is not listed."""
-        carried = self._carried[wait.name.lower()]
-        if carried:
-            event = carried.popleft()
-            wait.entered = True
-            self._settle_wait(wait, event)
-        return wait.entered
+        carried = self._carried.get(wait.key)
+        if not carried:
+            return False
+        wait.entered = True
+        self._settle_wait(wait, carried.popleft())
+        return True
 
     def _deliver_buffered(self, wait: WaitTask) -> None:
         """Gives a wait that was just listed the oldest event that came before it, or puts it in the queue."""
-        name = wait.name.lower()
-        if self._buffered[name]:
-            position, event = self._buffered[name].popleft()
+        if self._buffered.get(wait.key):
+            position, event = self._buffered[wait.key].popleft()
             self._hand_over(wait, position, event)
         else:
-            self._waiters[name].append(wait)
+            self._waiters[wait.key].append(wait)
 
     def _hand_over(self, wait: WaitTask, position: int, event: EventRaised) -> None:
         self._settle_wait(wait, event)
@@ -451,14 +451,14 @@ class OrchestrationExecutor:
             return None
 
 
-_RECEIVERS: dict[type[Event], Callable[[OrchestrationExecutor, Any], None]] = {
+_RECEIVERS: dict[type[Event], Callable[[OrchestrationExecutor, Any], None] | None] = {
     TaskCompleted: OrchestrationExecutor._task_completed,
     TaskScheduled: OrchestrationExecutor._task_scheduled,
     TaskFailed: OrchestrationExecutor._task_failed,
     OrchestratorStarted: OrchestrationExecutor._new_batch,
-    TimerCreated: OrchestrationExecutor._check,
+    TimerCreated: OrchestrationExecutor._timer_created,
     TimerFired: OrchestrationExecutor._timer_fired,
-    SubOrchestrationInstanceCreated: OrchestrationExecutor._check,
+    SubOrchestrationInstanceCreated: OrchestrationExecutor._child_created,
     SubOrchestrationInstanceCompleted: OrchestrationExecutor._task_completed,
     SubOrchestrationInstanceFailed: OrchestrationExecutor._task_failed,
     EventRaised: OrchestrationExecutor._raise_event,
@@ -477,10 +477,9 @@ _RECEIVERS: dict[type[Event], Callable[[OrchestrationExecutor, Any], None]] = {
             GenericEvent,
             HistoryState,
         ),
-        OrchestrationExecutor._ignore,
     ),
 }
-"""What to do with each kind of event: every kind is here, which a test makes sure of."""
+"""What to do with each kind of event, None for nothing: every kind is here, which a test makes sure of."""
 
 
 def _not_started() -> None:

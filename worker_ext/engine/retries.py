@@ -143,6 +143,11 @@ class RetryTask(Task):
     def listed(self) -> bool:
         return self.first.listed
 
+    def begin(self, item: Item) -> None:
+        """Takes note of the item that lists the first attempt."""
+        self.item = item
+        self.started = self.schedule.now
+
     def member_settled(self, member: Task) -> None:
         if isinstance(member, TimerTask):
             self._delay_over()

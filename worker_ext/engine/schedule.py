@@ -14,27 +14,27 @@ Source: durable-functions JSON protocol, sections 4.10 and 4.11.
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
-from worker_ext.engine.items import NEVER, START, Element, Item, Node, Template, has_retry, leaf_actions, leaf_element
+from worker_ext.engine.clock import START, ReplayClock
+from worker_ext.engine.items import NEVER, Element, Item, leaf_actions, single_element
+from worker_ext.engine.listing import Listing
 from worker_ext.engine.locks import CriticalSection, LockTask
-from worker_ext.engine.retries import RetryTask, SteppedTask
+from worker_ext.engine.retries import RetryTask
 from worker_ext.engine.tasks import (
-    CompoundTask,
     Leaf,
-    LongTimerTask,
     Task,
     TimerTask,
     WaitTask,
-    WhenAnyTask,
 )
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import AnyAction, ReleaseEntities
-from worker_ext.protocol.codec import parse_timestamp
 from worker_ext.protocol.orchestrator import ReplaySchema
+
+_SINGLE = frozenset({Leaf, TimerTask, WaitTask})
+"""Tasks that may stand for themselves in the list."""
 
 HOST_MAX_RETRY_INTERVAL = timedelta(days=6)
 """The extension's default for the longest retry delay; it refuses retries where its timers are shorter."""
@@ -63,6 +63,7 @@ class Schedule:
         limits: How long a timer may be.
 
     Attributes:
+        clock: The times of the batches so far.
         position: The position in history of the event being delivered.
         leaves: Every leaf by its id.
         ended: Whether the code has ended.
@@ -83,33 +84,19 @@ class Schedule:
         self.leaves: list[Leaf] = []
         self.on_new_wait: Callable[[WaitTask], bool] = lambda wait: False
         self.on_wait: Callable[[WaitTask], None] = lambda wait: None
-        self._batches = [(START, begin)]
-        self._starts: list[tuple[int, datetime]] = []
-        self._now = datetime.min.replace(tzinfo=UTC)
-        self._frozen: list[Leaf | Item] = []
-        self._last: Leaf | Item | None = None
+        self.clock = ReplayClock(begin)
+        self._frozen: list[Leaf | WaitTask | Item] = []
+        self._last: Leaf | WaitTask | Item | None = None
         self._barrier = START
         self._syncs: list[TimerTask] = []
+        self._has_limits = limits.exist and schema >= ReplaySchema.V2
+        self._cuts_timers = limits.exist and schema >= ReplaySchema.V3
         self._repeats_by_host = not limits.exist or limits.maximum >= HOST_MAX_RETRY_INTERVAL
-
-    def begin_batch(self, timestamp: str) -> None:
-        """Moves the clock; the orchestrator's never goes back, the extension's is whatever the batch says."""
-        self._batches.append((self.position, timestamp))
 
     @property
     def now(self) -> datetime:
-        """The orchestrator's clock: the latest time of all batches so far."""
-        if self._batches:
-            self._read_clock()
-        return self._now
-
-    def _read_clock(self) -> None:
-        """Parses the times of batches; code that never asks for the time does not pay for them."""
-        for position, timestamp in self._batches:
-            time = parse_timestamp(timestamp)
-            self._starts.append((position, time))
-            self._now = max(self._now, time)
-        self._batches.clear()
+        """The orchestrator's time."""
+        return self.clock.now
 
     def end(self) -> None:
         """The code has ended: its open timers are cancelled, and nothing waits for what else it left open."""
@@ -118,7 +105,9 @@ class Schedule:
             if type(leaf) is TimerTask and not leaf.through and not leaf.hidden:
                 leaf.cancel()
         last = self._last
-        if isinstance(last, Leaf) and not last.through:
+        if isinstance(last, WaitTask) and not last.through:
+            self._last = None
+        elif isinstance(last, Leaf) and not last.through:
             self._last = last = Item(last, [last], [])
         if isinstance(last, Item):
             last.end()
@@ -127,34 +116,51 @@ class Schedule:
 
     def list_task(self, task: Task) -> None:
         """Lists what a yielded task consists of, as far as it is not listed yet."""
-        if type(task) is Leaf and self.section is None:
-            if task.id < 0:
-                if self._last is not None:
-                    self._freeze()
-                task.id = len(self.leaves)
-                self.leaves.append(task)
-                self._last = task
+        if type(task) in _SINGLE and self.section is None:
+            if not task.listed:
+                self._list_single(task)  # type: ignore[arg-type]  # type(task) does not narrow
+        else:
+            self._list_item(task)
+
+    def _list_single(self, task: Leaf | WaitTask) -> None:
+        """Lists a task that stands for itself; what most yields are."""
+        if isinstance(task, WaitTask):
+            if self.on_new_wait(task):
+                return
+            self._freeze()
+            task.entered = True
+            self._last = task
+            self.on_wait(task)
             return
-        leaves: list[Leaf] = []
-        waits: list[WaitTask] = []
-        node = self._template(task, leaves, waits)
+        if self._last is not None:
+            self._freeze()
+        if self._has_limits and isinstance(task, TimerTask) and self._needs_sync(task):
+            self._add_sync()
+        task.id = len(self.leaves)
+        self.leaves.append(task)
+        self._last = task
+
+    def _list_item(self, task: Task) -> None:
+        new = Listing(self.on_new_wait)
+        node = new.template(task)
         if node is None:
             return
-        concerns_lock = self.section is not None and self.section.enter(leaves)
+        concerns_lock = self.section is not None and self.section.enter(new.leaves)
         self._freeze()
         if concerns_lock:
             self._wait_for(self.section)
-        if any(isinstance(leaf, TimerTask) and self._needs_sync(leaf) for leaf in leaves):
+        if self._has_limits and any(self._needs_sync(leaf) for leaf in new.leaves if isinstance(leaf, TimerTask)):
             self._add_sync()
-        for leaf in leaves:
+        for leaf in new.leaves:
             self._number(leaf)
             if isinstance(leaf, LockTask):
                 self.section = CriticalSection(leaf)
                 self.has_locked = True
-        item = Item(node if self._may_be_p(node) else None, leaves, waits)
-        self._last = item
-        self._own_retries(node, item)
-        for wait in waits:
+        # The extension refuses retries where its timers may be shorter than their delays: then their parts are listed.
+        self._last = item = Item(None if new.retries and not self._repeats_by_host else node, [*new.leaves], new.waits)
+        for retry in new.retries:
+            retry.begin(item)
+        for wait in new.waits:
             self.on_wait(wait)
 
     def list_signal(self, leaf: Leaf) -> None:
@@ -208,19 +214,23 @@ class Schedule:
     def add_step(self, leaf: Leaf) -> None:
         """Lists the next leaf of a task that the worker makes of several."""
         self._freeze()
-        if isinstance(leaf, TimerTask) and self._needs_sync(leaf):
+        if self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf):
             self._add_sync()
         self._number(leaf)
         self._last = leaf
 
     def is_long(self, end: datetime) -> bool:
         """Whether a timer until then is longer than the extension's store takes in one piece."""
-        return self.limits.exist and self.schema >= ReplaySchema.V3 and end > self.now + self.limits.maximum
+        return self._cuts_timers and end - self.clock.now > self.limits.maximum
 
     def consume(self, wait: WaitTask) -> None:
         """Lists a wait where its event was handed to the code."""
         last = self._last
-        if not isinstance(last, Item):
+        if last is wait:
+            return
+        if isinstance(last, WaitTask):
+            last = self._last = Item(last, [], [last])
+        elif not isinstance(last, Item):
             last = Item(last, [last], []) if last is not None else Item(None, [], [])
             self._last = last
         last.consume(wait)
@@ -228,45 +238,6 @@ class Schedule:
     def _number(self, leaf: Leaf) -> None:
         leaf.id = len(self.leaves)
         self.leaves.append(leaf)
-
-    def _template(self, task: Task, leaves: list[Leaf], waits: list[WaitTask]) -> Node | None:
-        """The template of a task without what was listed before; None if nothing is new. Collects leaves and waits."""
-        if isinstance(task, Leaf):
-            return self._new_leaf(task, leaves)
-        if isinstance(task, WaitTask):
-            if task.entered or self.on_new_wait(task):
-                return None
-            task.entered = True
-            waits.append(task)
-            return task
-        if isinstance(task, RetryTask):
-            return task if self._new_leaf(task.first, leaves) is not None else None
-        if isinstance(task, LongTimerTask):
-            return Template([task.first], any=False) if self._new_leaf(task.first, leaves) is not None else None
-        if isinstance(task, SteppedTask):
-            return self._new_leaf(task.first, leaves)
-        assert isinstance(task, CompoundTask)
-        nodes = [self._template(member, leaves, waits) for member in task.members]
-        new = [node for node in nodes if node is not None]
-        return Template(new, any=isinstance(task, WhenAnyTask)) if new else None
-
-    def _new_leaf(self, leaf: Leaf, leaves: list[Leaf]) -> Leaf | None:
-        if leaf.id >= 0 or leaf in leaves:
-            return None
-        leaves.append(leaf)
-        return leaf
-
-    def _may_be_p(self, node: Node) -> bool:
-        """Whether the extension takes the template: it refuses retries where timers may be shorter than its delays."""
-        return self._repeats_by_host or not has_retry(node)
-
-    def _own_retries(self, node: Node, item: Item) -> None:
-        if isinstance(node, RetryTask):
-            node.item = item
-            node.started = self.now
-        elif isinstance(node, Template):
-            for member in node.members:
-                self._own_retries(member, item)
 
     # -- freezing ----------------------------------------------------------------------------------------------------
 
@@ -276,12 +247,14 @@ class Schedule:
         if last is None:
             return
         self._last = None
-        if isinstance(last, Leaf):
+        if not isinstance(last, Item):
             if last.through:
                 if last.at is not None and last.at > self._barrier:
                     self._barrier = last.at
                 self._frozen.append(last)
                 return
+            if isinstance(last, WaitTask):
+                return  # an open wait holds the extension up for nothing; it is listed where its event is consumed
             last = Item(last, [last], [])
         last.freeze(self.barrier)
         self._barrier = max(self._barrier, last.passed_at())
@@ -290,24 +263,21 @@ class Schedule:
     @property
     def barrier(self) -> int:
         """Where the extension has passed everything frozen."""
+        if not self._syncs:
+            return self._barrier
         return max([self._barrier, *(NEVER if sync.at is None else sync.at for sync in self._syncs)])
 
-    def clock(self, position: int) -> datetime:
-        """The extension's time at a position: that of the last batch that began at or before it."""
-        now = self.now
-        if position >= NEVER:
-            return now
-        batch = bisect_right(self._starts, position, key=lambda start: start[0]) - 1
-        return self._starts[max(batch, 0)][1]
-
     def _needs_sync(self, timer: TimerTask) -> bool:
-        if not self.limits.exist or self.schema < ReplaySchema.V2:
+        """Whether the extension's clock, where it starts the timer, is so far behind that it would cut it."""
+        longest = self.limits.maximum
+        if timer.fire_at - self.clock.first <= longest:
             return False
-        return timer.fire_at - self.clock(self.barrier) > self.limits.maximum
+        barrier = self.barrier
+        return timer.fire_at - (self.now if barrier == NEVER else self.clock.at(barrier)) > longest
 
     def _add_sync(self) -> None:
         """Lists a timer the code does not see, which holds the extension back until its clock has caught up."""
-        sync = TimerTask(self, self.clock(START), hidden=True)
+        sync = TimerTask(self, self.clock.first, hidden=True)
         self._number(sync)
         self._frozen.append(sync)
         self._syncs.append(sync)
@@ -320,19 +290,16 @@ class Schedule:
             return self._rows()
         actions: list[AnyAction] = []
         for item in self._items():
-            if isinstance(item, Leaf):
-                actions.append(item.action)
-            else:
+            if isinstance(item, Item):
                 actions.extend(element.action for element in item.elements(ending=ending))
+            else:
+                actions.append(item.action)
         return [actions]
 
-    def _items(self) -> Iterator[Leaf | Item]:
+    def _items(self) -> Iterator[Leaf | WaitTask | Item]:
         yield from self._frozen
-        last = self._last
-        if isinstance(last, Leaf) and not last.through:
-            yield Item(last, [last], [])
-        elif last is not None:
-            yield last
+        if self._last is not None:
+            yield self._last
 
     def _rows(self) -> list[list[AnyAction]]:
         """Schema V1: one row a yield, without compounds."""
@@ -346,34 +313,22 @@ class Schedule:
     def last_elements(self) -> list[Element]:
         """The list of an orchestrator that continues as new, in a form that leads past every consumed event."""
         self._uncover_consumed()
-        return [
-            element
-            for item in self._items()
-            for element in (item.elements(ending=True) if isinstance(item, Item) else leaf_element(item))
-        ]
+        return list(self._last_elements())
+
+    def _last_elements(self) -> Iterator[Element]:
+        for item in self._items():
+            if isinstance(item, Item):
+                yield from item.elements(ending=True)
+            else:
+                yield single_element(item)
 
     def _uncover_consumed(self) -> None:
         """Takes items with waits out of P form until the extension passes the list behind the last consumed event."""
-        consumed = [
-            wait.at
-            for item in self._items()
-            if isinstance(item, Item)
-            for wait in [*item.waits, *(wait for _, wait in item.consumed)]
-            if wait.at is not None
-        ]
-        if not consumed:
-            return
-        for item in reversed([item for item in self._items() if isinstance(item, Item) and item.has_waits]):
-            if self._passed() >= max(consumed):
+        items = list(self._items())
+        waits = [wait for item in items for wait in (item.all_waits if isinstance(item, Item) else [item])]
+        last = max((wait.at for wait in waits if isinstance(wait, WaitTask) and wait.at is not None), default=START)
+        for item in reversed(items):
+            if max((element.passed_at for element in self._last_elements()), default=START) >= last:
                 return
-            item.form = "B"
-            for group in item.groups:
-                group.close()
-
-    def _passed(self) -> int:
-        ends = [
-            element.passed_at
-            for item in self._items()
-            for element in (item.elements(ending=True) if isinstance(item, Item) else leaf_element(item))
-        ]
-        return max(ends, default=START)
+            if isinstance(item, Item) and item.all_waits:
+                item.uncover()

@@ -25,9 +25,6 @@ from worker_ext.protocol.actions import AnyAction, CreateTimer, WaitForExternalE
 if TYPE_CHECKING:
     from worker_ext.engine.schedule import Schedule
 
-FIRE_AT_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
-"""How timers are written in actions; the time must be UTC."""
-
 
 class Task:
     """Something an orchestrator can yield.
@@ -128,7 +125,9 @@ class TimerTask(Leaf):
     action: CreateTimer
 
     def __init__(self, schedule: Schedule, fire_at: datetime, *, hidden: bool = False) -> None:
-        super().__init__(schedule, CreateTimer(fire_at=fire_at.strftime(FIRE_AT_FORMAT)))
+        super().__init__(
+            schedule, CreateTimer(fire_at=fire_at.isoformat(timespec="microseconds").replace("+00:00", "Z"))
+        )
         self.fire_at = fire_at
         self.cancelled = False
         self.hidden = hidden
@@ -154,14 +153,14 @@ class TimerTask(Leaf):
 class WaitTask(Task):
     """A wait for an external event."""
 
-    __slots__ = ("action", "dropped", "entered", "name")
+    __slots__ = ("action", "dropped", "entered", "key", "name")
 
     def __init__(self, schedule: Schedule, name: str) -> None:
         super().__init__(schedule)
         self.action = WaitForExternalEvent(external_event_name=name)
         self.name = name
-        self.entered = False
-        self.dropped = False
+        self.key = name.lower()
+        self.entered = self.dropped = False
 
     @property
     def listed(self) -> bool:
