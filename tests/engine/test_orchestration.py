@@ -582,9 +582,18 @@ class TestDeterminism:
         assert error.location is not None
         assert error.location.startswith(__file__)
 
-    def test_code_that_ended_before_its_history_is_found(self) -> None:
-        error = replay(lambda context: "changed", begun().scheduled("A", 0).batch().completed(0)).error
-        assert isinstance(error, df.NonDeterminismError)
+    def test_code_that_ended_before_its_history_says_how_it_ended(self) -> None:
+        def failing(context: Context) -> Steps:
+            yield context.task_all([])
+            raise ValueError("boom")
+
+        history = begun().scheduled("A", 0).batch().completed(0)
+        returned, failed = (replay(code, history).error for code in (lambda context: "changed", failing))
+        assert isinstance(returned, df.NonDeterminismError)
+        assert returned.actual == "nothing: it had ended (by returning)"
+        assert isinstance(failed, df.NonDeterminismError)
+        assert failed.actual == "nothing: it had ended (with ValueError: boom)"
+        assert isinstance(failed.__cause__, ValueError)
 
     def test_names_of_functions_ignore_case_as_the_extension_does(self) -> None:
         def orchestrator(context: Context) -> Steps:

@@ -63,14 +63,23 @@ class ReplaySafeIds:
         return self._counter - 1
 
 
-def check_scheduled(event: ScheduledEvent, leaf: Leaf | None, location: str | None) -> None:
+def check_scheduled(event: ScheduledEvent, leaf: Leaf | None, location: str | None, ending: str | None) -> None:
     """Compares an event that history has with the leaf of its id.
+
+    Args:
+        event: The event.
+        leaf: The leaf of its id, if the code has scheduled that many.
+        location: Where in its source the code waits.
+        ending: How the code has ended, or None while it has not.
 
     Raises:
         NonDeterminismError: There is no such leaf, or it is of another kind or name.
     """
     expected = _describe_event(event)
-    actual = "nothing" if leaf is None else describe_action(leaf.action)
+    if leaf is not None:
+        actual = describe_action(leaf.action)
+    else:
+        actual = "nothing" if ending is None else f"nothing: it had ended ({ending})"
     if expected.lower() != actual.lower():
         raise NonDeterminismError(event.event_id, expected, actual, location)
 

@@ -45,7 +45,7 @@ class Template:
 
     def action(self) -> AnyAction:
         """The compound action."""
-        members = tuple(action_of(member) for member in self.members)
+        members = tuple([member.action if type(member) is Leaf else action_of(member) for member in self.members])
         return WhenAny(compound_actions=members) if self.any else WhenAll(compound_actions=members)
 
 
@@ -186,9 +186,8 @@ class Item:
     @property
     def is_through(self) -> bool:
         """Whether nothing in the item is open."""
-        return all(leaf.through for group in self.groups for leaf in group.leaves) and all(
-            wait.settled for wait in self.waits
-        )
+        leaves = (leaf for group in self.groups for leaf in group.leaves)
+        return all(leaf.through for leaf in leaves) and all(wait.settled for wait in self.waits)
 
     @property
     def all_waits(self) -> list[WaitTask]:

@@ -13,7 +13,7 @@ class Listing:
     """Collects the new parts of one task, depth first.
 
     Args:
-        answered: Asked of each new wait; whether it was answered and needs no listing.
+        answered: Asked of each new wait; whether it was answered and needs no listing. None: none was.
 
     Attributes:
         leaves: The new leaves in the order in which they take ids.
@@ -21,7 +21,7 @@ class Listing:
         retries: The new tasks that the extension repeats.
     """
 
-    def __init__(self, answered: Callable[[WaitTask], bool]) -> None:
+    def __init__(self, answered: Callable[[WaitTask], bool] | None) -> None:
         self._answered = answered
         self.leaves: dict[Leaf, None] = {}
         self.waits: list[WaitTask] = []
@@ -52,7 +52,7 @@ class Listing:
         return leaf
 
     def _wait(self, wait: WaitTask) -> WaitTask | None:
-        if wait.entered or self._answered(wait):
+        if wait.entered or (self._answered is not None and self._answered(wait)):
             return None
         wait.entered = True
         self.waits.append(wait)

@@ -77,10 +77,11 @@ class OrchestrationExecutor:
         self.request = request
         begin, self._last_batch = _batch_bounds(request.history)
         self.schedule = Schedule(request.instance_id, begin.timestamp, request.schema, _timer_limits(request))
-        self.schedule.on_new_wait = self._deliver_carried
         self.schedule.on_wait = self._deliver_buffered
         self.input, carried = opened(request.input)
         self._carried: dict[str, deque[EventRaised]] = defaultdict(deque)
+        if carried:
+            self.schedule.on_new_wait = self._deliver_carried
         for event in carried:
             self._carried[event.name.lower()].append(event)
         self.ids = ReplaySafeIds(request.instance_id)
@@ -356,8 +357,8 @@ class OrchestrationExecutor:
         carried = self._carried.get(wait.key)
         if not carried:
             return False
+        self._hand_over(wait, START, carried.popleft())
         wait.entered = True
-        self._settle_wait(wait, carried.popleft())
         return True
 
     def _deliver_buffered(self, wait: WaitTask) -> None:
@@ -369,15 +370,13 @@ class OrchestrationExecutor:
             self._waiters[wait.key].append(wait)
 
     def _hand_over(self, wait: WaitTask, position: int, event: EventRaised) -> None:
-        self._settle_wait(wait, event)
-        wait.at = position
-        self.schedule.consume(wait)
-
-    def _settle_wait(self, wait: WaitTask, event: EventRaised) -> None:
         try:
             wait.settle(decode_value(event.input))
         except PayloadError as error:
             wait.settle(error, failed=True)
+        wait.at = position
+        if wait.listed:
+            self.schedule.consume(wait)
 
     def _event_sent(self, event: EventSent) -> None:
         self._check(event)
@@ -407,10 +406,19 @@ class OrchestrationExecutor:
     def _check(self, event: ScheduledEvent) -> None:
         """Compares an event with the leaf of its id; where they differ the orchestration fails."""
         try:
-            check_scheduled(event, self._leaf(event.event_id), self._location())
+            check_scheduled(event, self._leaf(event.event_id), self._location(), self._ending())
         except NonDeterminismError as error:
             if not isinstance(self._error, NonDeterminismError):
+                error.__cause__ = self._error
                 self._end(error=error)
+
+    def _ending(self) -> str | None:
+        """How user code has ended; None while it has not."""
+        if self._error is not None:
+            return f"with {type(self._error).__name__}: {self._error}"
+        if self._again is not None:
+            return "by continue_as_new"
+        return "by returning" if self._ended else None
 
     def _leaf(self, leaf_id: int) -> Leaf | None:
         leaves = self.schedule.leaves

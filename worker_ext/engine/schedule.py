@@ -68,7 +68,7 @@ class Schedule:
         leaves: Every leaf by its id.
         ended: Whether the code has ended.
         section: The critical section the code is in, or None.
-        on_new_wait: Asked before a wait is listed; whether it was answered without the extension.
+        on_new_wait: Asked before a wait is listed; whether it was answered without the extension. None: it never is.
         on_wait: Told of a wait that was listed.
         has_locked: Whether anything was ever locked, so that the list needs schema V4.
     """
@@ -82,7 +82,7 @@ class Schedule:
         self.schema = schema
         self.limits = limits
         self.leaves: list[Leaf] = []
-        self.on_new_wait: Callable[[WaitTask], bool] = lambda wait: False
+        self.on_new_wait: Callable[[WaitTask], bool] | None = None
         self.on_wait: Callable[[WaitTask], None] = lambda wait: None
         self.clock = ReplayClock(begin)
         self._frozen: list[Leaf | WaitTask | Item] = []
@@ -125,9 +125,10 @@ class Schedule:
     def _list_single(self, task: Leaf | WaitTask) -> None:
         """Lists a task that stands for itself; what most yields are."""
         if isinstance(task, WaitTask):
-            if self.on_new_wait(task):
+            if self.on_new_wait is not None and self.on_new_wait(task):
                 return
-            self._freeze()
+            if self._last is not None:
+                self._freeze()
             task.entered = True
             self._last = task
             self.on_wait(task)

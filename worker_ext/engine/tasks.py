@@ -38,13 +38,14 @@ class Task:
         through: Whether the extension no longer waits for it: it has ended or was cancelled.
     """
 
-    __slots__ = ("_watchers", "at", "failed", "schedule", "settled", "through", "value")
+    __slots__ = ("_watcher", "_watchers", "at", "failed", "schedule", "settled", "through", "value")
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.settled = self.through = self.failed = False
         self.value: Any = None
         self.at: int | None = None
+        self._watcher: Task | None = None
         self._watchers: list[Task] | None = None
 
     @property
@@ -67,7 +68,9 @@ class Task:
 
     def watch(self, watcher: Task) -> None:
         """Has `watcher` told when this task settles."""
-        if self._watchers is None:
+        if self._watcher is None:  # nearly every task has one watcher at most, and needs no list for it
+            self._watcher = watcher
+        elif self._watchers is None:
             self._watchers = [watcher]
         else:
             self._watchers.append(watcher)
@@ -78,6 +81,8 @@ class Task:
         self.failed = failed
         self.value = value
         self.at = self.schedule.position
+        if self._watcher is not None:
+            self._watcher.member_settled(self)
         if self._watchers is not None:
             for watcher in self._watchers:
                 watcher.member_settled(self)
@@ -107,7 +112,7 @@ class Leaf(Task):
         # The body of Task.__init__ once more: leaves are made by the thousand, and the extra call shows.
         self.schedule = schedule
         self.settled = self.through = self.failed = False
-        self.value = self.at = self._watchers = None
+        self.value = self.at = self._watcher = self._watchers = None
         self.action = action
         self.id = -1
         self.name = name
@@ -156,7 +161,9 @@ class WaitTask(Task):
     __slots__ = ("action", "dropped", "entered", "key", "name")
 
     def __init__(self, schedule: Schedule, name: str) -> None:
-        super().__init__(schedule)
+        self.schedule = schedule  # as in Leaf
+        self.settled = self.through = self.failed = False
+        self.value = self.at = self._watcher = self._watchers = None
         self.action = WaitForExternalEvent(external_event_name=name)
         self.name = name
         self.key = name.lower()
@@ -168,23 +175,36 @@ class WaitTask(Task):
 
 
 class CompoundTask(Task):
-    """A task made of tasks."""
+    """A task made of tasks.
 
-    __slots__ = ("members",)
+    Attributes:
+        members: The tasks it is made of.
+        open: How many of them have not settled.
+    """
+
+    __slots__ = ("members", "open")
 
     def __init__(self, schedule: Schedule, members: Sequence[Task]) -> None:
         super().__init__(schedule)
         len(members)  # a generator would be used up by the first look at it
         self.members = list(members)
-        for index, member in enumerate(self.members):
-            if not isinstance(member, Task):
-                raise OrchestratorError(
-                    f"member {index} of a compound task is {member!r}, not a task. Pass what the context's methods "
-                    "return, for instance context.call_activity(...), without yielding it first"
-                )
-            if member.schedule is not schedule:
-                raise OrchestratorError(f"member {index} of a compound task belongs to another orchestration instance")
+        self.open = 0
+        for member in self.members:
+            if getattr(member, "schedule", None) is not schedule:
+                raise self._misuse(member)
             member.watch(self)
+            self.open += not member.settled
+
+    def _misuse(self, member: object) -> OrchestratorError:
+        place = (
+            f"member {next(index for index, other in enumerate(self.members) if other is member)} of a compound task"
+        )
+        if isinstance(member, Task):
+            return OrchestratorError(f"{place} belongs to another orchestration instance")
+        return OrchestratorError(
+            f"{place} is {member!r}, not a task. Pass what the context's methods return, for instance "
+            "context.call_activity(...), without yielding it first"
+        )
 
     @property
     def listed(self) -> bool:
@@ -194,24 +214,25 @@ class CompoundTask(Task):
 class WhenAllTask(CompoundTask):
     """Settles with all results in order, or with the first failure."""
 
-    __slots__ = ("_open",)
+    __slots__ = ()
 
     def __init__(self, schedule: Schedule, members: Sequence[Task]) -> None:
         super().__init__(schedule, members)
-        failure = next((member for member in self.members if member.failed), None)
-        self._open = sum(not member.settled for member in self.members)
-        if failure is not None:
-            self.settle(failure.value, failed=True)
-        elif self._open == 0:
+        if self.open < len(self.members):
+            failure = next((member for member in self.members if member.failed), None)
+            if failure is not None:
+                self.settle(failure.value, failed=True)
+                return
+        if self.open == 0:
             self._settle_with_results()
 
     def member_settled(self, member: Task) -> None:
         if self.settled:
             return
-        self._open -= 1
+        self.open -= 1
         if member.failed:
             self.settle(member.value, failed=True)
-        elif self._open == 0:
+        elif self.open == 0:
             self._settle_with_results()
 
     def _settle_with_results(self) -> None:
@@ -221,19 +242,18 @@ class WhenAllTask(CompoundTask):
 class WhenAllSettledTask(CompoundTask):
     """Settles when every member has, with all results in order or with all failures in one group."""
 
-    __slots__ = ("_open",)
+    __slots__ = ()
 
     def __init__(self, schedule: Schedule, members: Sequence[Task]) -> None:
         super().__init__(schedule, members)
-        self._open = sum(not member.settled for member in self.members)
         self._settle_if_all_have()
 
     def member_settled(self, member: Task) -> None:
-        self._open -= 1
+        self.open -= 1
         self._settle_if_all_have()
 
     def _settle_if_all_have(self) -> None:
-        if self._open:
+        if self.open:
             return
         failures = [member.value for member in self.members if member.failed]
         if failures:
