@@ -16,8 +16,9 @@ Source: durable-functions JSON protocol, sections 4.10.2 and 4.11.1.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from worker_ext.engine.clock import START
 from worker_ext.engine.retries import RetryTask
@@ -34,6 +35,9 @@ from worker_ext.protocol.actions import (
 
 NEVER = sys.maxsize
 """The position of what has not happened yet."""
+
+
+NOTHING_AHEAD: Mapping[int, int] = MappingProxyType({})
 
 
 @dataclass(slots=True)
@@ -70,13 +74,20 @@ def leaf_actions(node: Node) -> Iterator[AnyAction]:
         yield node.action
 
 
-def passed_at(node: Node) -> int:
-    """Where the extension goes on behind a node in P form that it started at the start of the execution."""
+def passed_at(node: Node, ahead: Mapping[int, int] = NOTHING_AHEAD) -> int:
+    """Where the extension goes on behind a node in P form that it started at the start of the execution.
+
+    Args:
+        node: The node.
+        ahead: Positions at which leaves will settle, by id; for instances that another engine has begun.
+    """
     if isinstance(node, Template):
-        ends = [passed_at(member) for member in node.members]
+        ends = [passed_at(member, ahead) for member in node.members]
         return (min(ends) if node.any else max(ends)) if ends else START
     if isinstance(node, TimerTask) and not node.settled and node.cancelled:
         return START
+    if node.at is None and isinstance(node, Leaf):
+        return ahead.get(node.id, NEVER)
     return NEVER if node.at is None else node.at
 
 
@@ -143,7 +154,7 @@ class Element:
 class Item:
     """What one yield (or one hidden leaf nobody's item could take) lists."""
 
-    __slots__ = ("consumed", "form", "groups", "hidden_at", "template", "waits")
+    __slots__ = ("_held_until", "consumed", "form", "groups", "hidden_at", "template", "waits")
 
     def __init__(self, template: Node | None, leaves: list[Leaf], waits: list[WaitTask]) -> None:
         self.template = template
@@ -152,6 +163,7 @@ class Item:
         self.consumed: list[tuple[int, WaitTask]] = []
         self.hidden_at: list[int] = []
         self.form = ""
+        self._held_until: int | None = None
 
     def consume(self, wait: WaitTask) -> None:
         """Takes note that a wait, of whichever item, got its event while this item was the last."""
@@ -200,6 +212,15 @@ class Item:
         for group in self.groups:
             group.close()
 
+    def hold_back(self, ahead: Mapping[int, int]) -> None:
+        """Puts a frozen item back into P form, in which another engine had listed it."""
+        assert self.template is not None
+        self.form, self._held_until = "P", passed_at(self.template, ahead)
+
+    def let_go(self) -> None:
+        """Takes `hold_back` back."""
+        self.form, self._held_until = "B", None
+
     def _foreign_waits(self) -> list[WaitTask]:
         return [wait for _, wait in self.consumed if wait not in self.waits]
 
@@ -209,6 +230,8 @@ class Item:
 
     def passed_at(self) -> int:
         """Where the extension goes on behind this item."""
+        if self._held_until is not None:
+            return self._held_until
         return max((element.passed_at for element in self.elements()), default=START)
 
     def elements(self, *, ending: bool = False) -> Iterator[Element]:

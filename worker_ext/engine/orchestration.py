@@ -19,6 +19,7 @@ from msgspec import UNSET, Raw, UnsetType
 from worker_ext.engine.clock import START
 from worker_ext.engine.determinism import ReplaySafeIds, ScheduledEvent, check_scheduled
 from worker_ext.engine.generations import opened, with_continue_as_new
+from worker_ext.engine.in_flight import InFlight
 from worker_ext.engine.schedule import Schedule, TimerLimits
 from worker_ext.engine.tasks import Leaf, Task, TimerTask, WaitTask
 from worker_ext.errors import NonDeterminismError, OrchestratorError, PayloadError, TaskFailedError
@@ -84,6 +85,8 @@ class OrchestrationExecutor:
             self.schedule.on_new_wait = self._deliver_carried
         for event in carried:
             self._carried[event.name.lower()].append(event)
+        if _has_any(request.history, EventSent):
+            self.schedule.in_flight = InFlight(request.history)
         self.ids = ReplaySafeIds(request.instance_id)
         self.custom_status: str | None = None
         self._begin: Callable[[], Any] = _not_started
@@ -534,12 +537,16 @@ def _first_batch(events: Iterable[HistoryEvent]) -> OrchestratorStarted | None:
     return next((event for event in events if isinstance(event, OrchestratorStarted)), None)
 
 
+def _has_any(events: list[HistoryEvent], kind: type[Event]) -> bool:
+    return kind in map(type, events)
+
+
 def _positions(events: list[HistoryEvent]) -> Sequence[int]:
     """The position of each event: its index, but that of the resumption for events that came while suspended.
 
     The extension sets such events aside and takes them in order when the orchestration is resumed.
     """
-    if ExecutionSuspended not in set(map(type, events)):
+    if not _has_any(events, ExecutionSuspended):
         return range(len(events))
     positions = list(range(len(events)))
     suspended: int | None = None

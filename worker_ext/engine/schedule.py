@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from worker_ext.engine.clock import START, ReplayClock
+from worker_ext.engine.in_flight import InFlight
 from worker_ext.engine.items import NEVER, Element, Item, leaf_actions, single_element
 from worker_ext.engine.listing import Listing
 from worker_ext.engine.locks import CriticalSection, LockTask
@@ -30,7 +31,7 @@ from worker_ext.engine.tasks import (
     WaitTask,
 )
 from worker_ext.errors import OrchestratorError
-from worker_ext.protocol.actions import AnyAction, ReleaseEntities
+from worker_ext.protocol.actions import AnyAction, CallEntity, ReleaseEntities
 from worker_ext.protocol.orchestrator import ReplaySchema
 
 _SINGLE = frozenset({Leaf, TimerTask, WaitTask})
@@ -70,6 +71,7 @@ class Schedule:
         section: The critical section the code is in, or None.
         on_new_wait: Asked before a wait is listed; whether it was answered without the extension. None: it never is.
         on_wait: Told of a wait that was listed.
+        in_flight: What history knows of calls to entities, where another engine may have begun the instance.
         has_locked: Whether anything was ever locked, so that the list needs schema V4.
     """
 
@@ -78,6 +80,7 @@ class Schedule:
         self.position = START
         self.ended = False
         self.section: CriticalSection | None = None
+        self.in_flight: InFlight | None = None
         self.has_locked = False
         self.schema = schema
         self.limits = limits
@@ -138,6 +141,8 @@ class Schedule:
         if self._has_limits and isinstance(task, TimerTask) and self._needs_sync(task):
             self._add_sync()
         task.id = len(self.leaves)
+        if self.in_flight is not None and isinstance(task.action, CallEntity):
+            self.in_flight.fit(self, task)
         self.leaves.append(task)
         self._last = task
 
@@ -154,6 +159,8 @@ class Schedule:
             self._add_sync()
         for leaf in new.leaves:
             self._number(leaf)
+            if self.in_flight is not None and isinstance(leaf.action, CallEntity):
+                self.in_flight.fit(self, leaf)
             if isinstance(leaf, LockTask):
                 self.section = CriticalSection(leaf)
                 self.has_locked = True
@@ -267,6 +274,16 @@ class Schedule:
         if not self._syncs:
             return self._barrier
         return max([self._barrier, *(NEVER if sync.at is None else sync.at for sync in self._syncs)])
+
+    @property
+    def frozen_items(self) -> list[Item]:
+        """The items whose form is decided, in order."""
+        return [item for item in self._frozen if isinstance(item, Item)]
+
+    def recount_barrier(self) -> None:
+        """Works the barrier out anew from everything frozen."""
+        ends = [item.passed_at() if isinstance(item, Item) else item.at for item in self._frozen]
+        self._barrier = max((end for end in ends if end is not None), default=START)
 
     def _needs_sync(self, timer: TimerTask) -> bool:
         """Whether the extension's clock, where it starts the timer, is so far behind that it would cut it."""
