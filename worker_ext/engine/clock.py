@@ -33,7 +33,6 @@ class ReplayClock:
         self._unread = [(START, begin)]
         self.begin_batch = self._unread.append
         self._positions: list[int] = []
-        self._texts: list[str] = []
         self._times: list[datetime] = []
         self._now = datetime.min.replace(tzinfo=UTC)
 
@@ -54,21 +53,12 @@ class ReplayClock:
     def at(self, position: int) -> datetime:
         """The extension's time at a position: that of the last batch that began at or before it."""
         self._read()
-        return self._times[self._batch(position)]
-
-    def text_at(self, position: int) -> str:
-        """The same as history writes it, with seven fractional digits where they are not zero."""
-        self._read()
-        return self._texts[self._batch(position)]
-
-    def _batch(self, position: int) -> int:
-        return max(bisect_right(self._positions, position) - 1, 0)
+        return self._times[max(bisect_right(self._positions, position) - 1, 0)]
 
     def _read(self) -> None:
         for position, timestamp in self._unread:
             time = parse_timestamp(timestamp)
             self._positions.append(position)
-            self._texts.append(timestamp)
             self._times.append(time)
             if time > self._now:
                 self._now = time

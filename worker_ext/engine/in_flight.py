@@ -10,6 +10,7 @@ Source: durable-functions JSON protocol, section 4.11.2; the ids: section 4.4.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
@@ -20,6 +21,7 @@ from worker_ext.protocol.history import (
     EventRaised,
     EventSent,
     HistoryEvent,
+    OrchestratorStarted,
     SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceFailed,
     TaskCompleted,
@@ -53,6 +55,9 @@ class InFlight:
 
     def __init__(self, events: Sequence[HistoryEvent]) -> None:
         self._requests = dict(_requests(events))
+        batches = [(index, event) for index, event in enumerate(events) if isinstance(event, OrchestratorStarted)]
+        self._batch_positions = [position for position, _ in batches]
+        self._batch_times = [event.timestamp for _, event in batches]
         self._ends = dict(_ends(events, {request: leaf_id for leaf_id, request in self._requests.items()}))
 
     def fit(self, schedule: Schedule, leaf: Leaf) -> None:
@@ -76,7 +81,11 @@ class InFlight:
     def _derived(self, schedule: Schedule, leaf: Leaf) -> str:
         before = schedule.leaves[: leaf.id]
         counter = sum(isinstance(other.action, CallEntity | SignalEntity | LockEntities) for other in before)
-        return request_id(schedule.instance_id, schedule.clock.text_at(schedule.barrier), counter)
+        return request_id(schedule.instance_id, self._time_at(schedule.barrier), counter)
+
+    def _time_at(self, position: int) -> str:
+        """The extension's time at a position, which may lie ahead of what has been replayed."""
+        return self._batch_times[max(bisect_right(self._batch_positions, position) - 1, 0)]
 
 
 def _requests(events: Sequence[HistoryEvent]) -> Iterator[tuple[int, str]]:
