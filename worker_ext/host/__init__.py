@@ -1,0 +1,1 @@
+"""The embedded local host: the Functions host and the Durable extension for one machine."""

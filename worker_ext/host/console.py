@@ -1,0 +1,100 @@
+"""What the local host prints: log lines as `func start` writes them, coloured where a person reads them."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import sys
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Literal, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console as RichConsole
+
+Level = Literal["debug", "info", "warning", "error"]
+
+_STYLES: dict[Level, str] = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
+
+
+class Console:
+    """Writes to a stream, standard output by default; debug lines only when `verbose`."""
+
+    def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
+        self._stream = sys.stdout if stream is None else stream
+        self._verbose = verbose
+        self._gone = False
+        self._rich = _rich_console(self._stream) if self._stream.isatty() else None
+
+    def log(self, level: Level, text: str) -> None:
+        """Writes one log entry with the time in front."""
+        if level == "debug" and not self._verbose:
+            return
+        now = datetime.now(UTC)
+        self.line(f"[{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z] {text}", _STYLES[level])
+
+    def line(self, text: str = "", style: str = "") -> None:
+        """Writes text as it is; a reader that went away is no reason to stop."""
+        if self._gone:
+            return
+        try:
+            if self._rich is not None:
+                self._rich.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+            else:
+                self._stream.write(f"{text}\n")
+                self._stream.flush()
+        except OSError:  # a closed pipe, a terminal that is gone
+            self._gone = True
+            self._redirect()
+
+    def _redirect(self) -> None:
+        """Sends what is still in the stream's buffer nowhere, or Python would complain of it at exit."""
+        with contextlib.suppress(OSError, ValueError):
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
+
+    def info(self, text: str) -> None:
+        """Writes a log entry."""
+        self.log("info", text)
+
+    def warning(self, text: str) -> None:
+        """Writes a warning."""
+        self.log("warning", text)
+
+    def error(self, text: str) -> None:
+        """Writes an error."""
+        self.log("error", text)
+
+    def listing(self, name: str, text: str) -> None:
+        """Writes one line of the list of functions."""
+        if self._rich is not None:
+            from rich.text import Text
+
+            self._rich.print(Text.assemble("\t", (name, "yellow"), ": ", (text, "green")), soft_wrap=True)
+            self.line()
+        else:
+            self.line(f"\t{name}: {text}\n")
+
+    @staticmethod
+    def fatal(text: str) -> None:
+        """Writes the one message of a host that cannot go on, to standard error."""
+        print(f"worker-ext: {text}", file=sys.stderr)
+
+
+class ConsoleHandler(logging.Handler):
+    """Shows what the host's own modules and libraries log."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__(logging.WARNING)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Writes one record."""
+        self._console.log("error" if record.levelno >= logging.ERROR else "warning", self.format(record))
+
+
+def _rich_console(stream: TextIO) -> RichConsole:
+    from rich.console import Console as RichConsole
+
+    return RichConsole(file=stream)

@@ -1,0 +1,128 @@
+"""The local host in a terminal: what it prints at start, and its end by Ctrl-C or SIGTERM.
+
+The first signal ends the host cleanly, the second at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from worker_ext.errors import HostError
+from worker_ext.host.console import Console, ConsoleHandler
+from worker_ext.host.local_host import IN_MEMORY, LocalHost
+
+if TYPE_CHECKING:
+    from worker_ext.host.functions import HostFunction
+
+# SIGHUP is how a terminal that is closed says so.
+_SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__]
+INTERRUPTED = 130
+
+
+def run(app_dir: str, *, port: int | None, db: str | None, console: Console) -> int:
+    """Runs the host until a signal ends it; the process's exit code."""
+    logging.getLogger().addHandler(ConsoleHandler(console))
+    try:
+        return asyncio.run(_run(app_dir, port, db, console))
+    except HostError as error:
+        console.fatal(str(error))
+        return 1
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+async def _run(app_dir: str, port: int | None, db: str | None, console: Console) -> int:
+    host = LocalHost(app_dir, port=port, db=db, console=console)
+    for warning in host.settings.warnings:
+        console.warning(warning)
+    ending = asyncio.Event()
+    _on_signals(lambda: _interrupt(host, ending))
+    starting = asyncio.create_task(host.start())
+    ended = asyncio.create_task(ending.wait())
+    await asyncio.wait([starting, ended], return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():
+        starting.cancel()
+        await asyncio.wait([starting])
+        return 0
+    ended_first = ended.done()
+    try:
+        await starting
+        if not ended_first:
+            _announce(host)
+            await ended
+    finally:
+        ended.cancel()
+        await host.stop()
+    return 0
+
+
+def _on_signals(interrupt: Callable[[], None]) -> None:
+    loop = asyncio.get_running_loop()
+    for number in _SIGNALS:
+        try:
+            loop.add_signal_handler(number, interrupt)
+        except NotImplementedError:  # Windows
+            signal.signal(number, lambda *_: loop.call_soon_threadsafe(interrupt))
+
+
+def _interrupt(host: LocalHost, ending: asyncio.Event) -> None:
+    if not ending.is_set():
+        host.console.info("Stopping; once more to stop at once.")
+        ending.set()
+        return
+    with contextlib.suppress(OSError):
+        host.kill_now()
+    os._exit(INTERRUPTED)
+
+
+# ---------------------------------------------------------------- what is printed
+
+
+def _announce(host: LocalHost) -> None:
+    console = host.console
+    kept = "in memory, gone when the host ends" if host.database == IN_MEMORY else host.database
+    console.info("Worker process started and initialized.")
+    console.line()
+    console.line(f"App:       {host.settings.app_dir}")
+    console.line(f"Task hub:  {host.settings.durable.hub_name} ({kept})")
+    console.line()
+    functions = host.workers.catalog.functions
+    if not functions:
+        console.warning("The app has no functions. Are they on a Blueprint that was never registered?")
+    _list_functions(host, functions)
+    console.line("Press Ctrl-C to stop.")
+
+
+def _list_functions(host: LocalHost, functions: tuple[HostFunction, ...]) -> None:
+    console = host.console
+    functions = tuple(sorted(functions, key=lambda function: function.name.lower()))
+    served = [function for function in functions if function.is_served]
+    console.line("Functions:")
+    console.line()
+    prefix = host.settings.http.route_prefix.strip("/")
+    for function in (function for function in served if function.is_http):
+        methods = f"[{','.join(function.methods)}] " if function.methods else ""
+        path = "/".join(part for part in (prefix, function.route.strip("/")) if part)
+        console.listing(function.name, f"{methods}{host.url}/{path}")
+    for function in (function for function in served if not function.is_http):
+        console.listing(function.name, function.trigger_type)
+    for function in functions:
+        if (reason := _not_served(function)) is not None:
+            console.line(f"{function.name}: {reason}", "yellow")
+            console.line()
+
+
+def _not_served(function: HostFunction) -> str | None:
+    if function.disabled:
+        return "disabled by the app settings"
+    if function.fault is not None:
+        return f"not served: {function.fault}"
+    if not function.is_served:
+        return f"{function.trigger_type}, not fired locally"
+    return None

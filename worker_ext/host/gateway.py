@@ -1,0 +1,58 @@
+"""The seam between the scheduler and whatever runs the app's functions.
+
+The scheduler knows no processes and no gRPC: it asks a gateway to run one function and gets a `Reply`, or a
+`WorkerLostError`, which says nothing about the function and has the work delivered again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Literal, Protocol, TypeAlias
+
+from msgspec import Struct
+
+from worker_ext.errors import HostError
+
+FunctionKind: TypeAlias = Literal["orchestration", "activity", "entity"]
+
+
+class Reply(Struct, frozen=True, gc=False):
+    """What one invocation gave.
+
+    Attributes:
+        value: The return value as JSON text (a string datum is quoted); None where nothing was returned.
+        failure: The message of the worker's exception, such as `ValueError: bad`; None on success.
+        stack: The worker's stack trace, if it sent one.
+    """
+
+    value: str | None
+    failure: str | None = None
+    stack: str | None = None
+
+
+class WorkerLostError(HostError):
+    """The platform failed, not the function: a worker died, hangs or is not there yet. The work is delivered again."""
+
+
+class WorkerGateway(Protocol):
+    """Runs functions in a worker."""
+
+    def function_names(self, kind: FunctionKind) -> Collection[str]:
+        """The durable names of the functions that can be run; while a worker restarts, those of the last one."""
+        ...
+
+    async def run_orchestrator(self, name: str, instance_id: str, payload: str) -> Reply:
+        """Runs an orchestrator on the text of a context payload.
+
+        Raises:
+            WorkerLostError: There is no answer from a worker.
+        """
+        ...
+
+    async def run_activity(self, name: str, instance_id: str, input_text: str | None) -> Reply:
+        """Runs an activity; `input_text` is what goes into its datum, None for an empty one.
+
+        Raises:
+            WorkerLostError: There is no answer from a worker.
+        """
+        ...

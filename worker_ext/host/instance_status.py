@@ -1,0 +1,95 @@
+"""The status body of an instance, with its history cleaned up as the management API shows it.
+
+Source: durable-functions JSON protocol, section on the status object; recordings of extension 3.19.0.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from worker_ext.protocol.codec import JSON, decode_json
+from worker_ext.protocol.history import EVENTS, Event, OrchestrationStatus
+
+# A completion is shown with the name and time of what it completes, which is then left out.
+_OPENING = {
+    "TaskCompleted": "TaskScheduled",
+    "TaskFailed": "TaskScheduled",
+    "SubOrchestrationInstanceCompleted": "SubOrchestrationInstanceCreated",
+    "SubOrchestrationInstanceFailed": "SubOrchestrationInstanceCreated",
+}
+_MARKERS = frozenset({"OrchestratorStarted", "OrchestratorCompleted"})
+_DROPPED = {
+    "": ("EventId", "IsPlayed", "TaskScheduledId", "TimerId"),
+    "TaskScheduled": ("Version",),
+    "SubOrchestrationInstanceCreated": ("Version",),
+    "ExecutionStarted": ("OrchestrationInstance", "ParentInstance", "Version", "Tags", "Name"),
+}
+_STATUS_NAMES = {
+    status.value: "".join(word.title() for word in status.name.split("_")) for status in OrchestrationStatus
+}
+
+
+def shown_value(text: str | None) -> JSON:
+    """A stored text as the API shows it: as JSON, as the text itself where it is not JSON, blank as `""`."""
+    if text is None:
+        return None
+    if not text.strip():
+        return ""
+    try:
+        return decode_json(text)
+    except ValueError:
+        return text
+
+
+def shown_history(events: Iterable[Event], *, show_input: bool, show_output: bool) -> list[dict[str, Any]]:
+    """The history as the API shows it."""
+    items = [_named(event) for event in events]
+    openings = {(item["EventType"], item["EventId"]): item for item in items}
+    closed = {_opening_of(item) for item in items}
+    shown = []
+    for item in items:
+        kind = item["EventType"]
+        if kind in _MARKERS or (kind, item["EventId"]) in closed:
+            continue
+        members = _members(item, show_output=show_output) | _opening_members(openings.get(_opening_of(item)))
+        if not show_input:
+            members.pop("Input", None)
+        shown.append(members)
+    return shown
+
+
+def _named(event: Event) -> dict[str, Any]:
+    """An event's wire members under wire names, its kind as a name."""
+    members: dict[str, Any] = msgspec.to_builtins(event)
+    return members | {"EventType": EVENTS[members["EventType"]].__name__}
+
+
+def _opening_of(item: dict[str, Any]) -> tuple[str, int]:
+    """What a completion completes; no event is named so for any other kind."""
+    return _OPENING.get(item["EventType"], ""), item.get("TaskScheduledId", -1)
+
+
+def _members(item: dict[str, Any], *, show_output: bool) -> dict[str, Any]:
+    kind = item["EventType"]
+    dropped = (*_DROPPED[""], *_DROPPED.get(kind, ()), *(() if show_output else ("Result",)))
+    members = {name: value for name, value in item.items() if name not in dropped and name != "Timestamp"}
+    if "OrchestrationStatus" in members:
+        members["OrchestrationStatus"] = _STATUS_NAMES[members["OrchestrationStatus"]]
+    if "Result" in members:
+        members["Result"] = shown_value(members["Result"])
+    members["Timestamp"] = item["Timestamp"]
+    if kind == "ExecutionStarted":
+        members["FunctionName"] = item["Name"]
+    return members
+
+
+def _opening_members(opening: dict[str, Any] | None) -> dict[str, Any]:
+    """What a completion takes over from the event it completes."""
+    if opening is None:
+        return {}
+    scheduled = {"ScheduledTime": f"{opening['Timestamp'].removesuffix('Z')}+00:00", "FunctionName": opening["Name"]}
+    child = {"InstanceId": opening["InstanceId"]} if "InstanceId" in opening else {}
+    return scheduled | child | {"Input": opening["Input"]}

@@ -1,0 +1,650 @@
+"""Replays an orchestrator's action list against the history of its execution: what is new, what is open, is it through?
+
+The list is worked item by item: an item is started when the one before it is complete, and hands out sequence ids in
+that moment. Every decision that the replay makes must be the one that history has under its id, whatever is left over
+is new. Groups complete with their members (WhenAll, at once when empty) or with the first of them (WhenAny, and every
+inner list of schema V1).
+
+Differences from the extension, on purpose: a timer that is past due always takes an id and makes an event; what the
+extension swallows (more actions than `maxOrchestrationActions`) fails the instance.
+
+Source: durable-functions JSON protocol, reference engine (A.1), retry algorithm (2.3.2), timers (4.6), events (4.7),
+continue-as-new (4.8); TaskOrchestrationContext.cs, OutOfProcOrchestrationShim.cs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime, timedelta
+from typing import Any, TypeAlias
+
+from msgspec import Struct
+
+from worker_ext.host.durable_http import HTTP_ACTIVITY, activity_request, next_poll
+from worker_ext.host.replies import Decision, FaultyAction, parse_time
+from worker_ext.protocol.actions import (
+    AnyAction,
+    CallActivity,
+    CallActivityWithRetry,
+    CallEntity,
+    CallHttp,
+    CallSubOrchestrator,
+    CallSubOrchestratorWithRetry,
+    ContinueAsNew,
+    CreateTimer,
+    LockEntities,
+    ReleaseEntities,
+    RetryOptions,
+    ScheduledSignalEntity,
+    SignalEntity,
+    WaitForExternalEvent,
+    WhenAll,
+    WhenAny,
+)
+from worker_ext.protocol.codec import JSON, format_timestamp
+from worker_ext.protocol.history import (
+    EVENTS,
+    Event,
+    EventRaised,
+    EventSent,
+    ExecutionResumed,
+    ExecutionStarted,
+    ExecutionSuspended,
+    ExecutionTerminated,
+    OrchestratorStarted,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceCreated,
+    SubOrchestrationInstanceFailed,
+    TaskCompleted,
+    TaskFailed,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
+from worker_ext.protocol.orchestrator import ReplaySchema
+
+_DEFAULT_MAX_RETRY_INTERVAL = timedelta(days=6)
+
+
+class TimerLimits(Struct, frozen=True):
+    """How long a timer may be in one piece, and the pieces of longer ones; zero is no limit.
+
+    Args:
+        maximum_short: The longest timer in one piece.
+        long_interval: The length of each piece of a longer one.
+    """
+
+    maximum_short: timedelta = timedelta(days=6)
+    long_interval: timedelta = timedelta(days=3)
+
+
+# ---------------------------------------------------------------- decisions
+
+
+class ScheduleActivity(Struct, gc=False):
+    """An activity is to be run."""
+
+    name: str
+    input: JSON
+
+
+class StartTimer(Struct, gc=False):
+    """A timer is to be started; `fire_at` is a timestamp's text."""
+
+    fire_at: str
+
+
+class StartChild(Struct, gc=False):
+    """A sub-orchestration is to be started; without an id of its own it gets one."""
+
+    name: str
+    input: JSON
+    instance_id: str | None
+    version: str | None
+
+
+Produced: TypeAlias = ScheduleActivity | StartTimer | StartChild
+
+_KINDS: dict[type[Any], str] = {
+    ScheduleActivity: "ScheduleTaskOrchestratorAction",
+    StartTimer: "CreateTimerOrchestratorAction",
+    StartChild: "CreateSubOrchestrationAction",
+}
+"""The engine's names of decisions, as they stand in its messages."""
+
+
+class NonDeterministicError(Exception):
+    """History has a decision that the replay has not made; the text is what the instance fails with."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            f"Non-Deterministic workflow detected: {text} Was a change made to the orchestrator code after this "
+            "instance had already started running?"
+        )
+
+
+class _ActionError(Exception):
+    """An action cannot be started; the text is what the instance fails with once nothing is open."""
+
+
+# ---------------------------------------------------------------- nodes
+
+
+class _Node:
+    """A started action. A group counts the members it still needs."""
+
+    __slots__ = ("done", "needed", "parent")
+
+    def __init__(self, needed: int = 0, done: bool = False) -> None:
+        self.done = done
+        self.parent: _Node | None = None
+        self.needed = needed
+
+    def finish(self) -> None:
+        """Completes this node, and every group that waited for it."""
+        node: _Node | None = self
+        while node is not None and not node.done:
+            node.done = True
+            node = node.parent
+            if node is None:
+                return
+            node.needed -= 1
+            if node.needed > 0:
+                return
+
+
+class _Retried(_Node):
+    """An activity or child with retries: the attempt that runs, or the delay before the next one."""
+
+    __slots__ = ("action", "attempt", "exhausted", "first_at")
+
+    def __init__(self, action: CallActivityWithRetry | CallSubOrchestratorWithRetry, first_at: str) -> None:
+        super().__init__()
+        self.action = action
+        self.attempt = 1
+        self.exhausted = False
+        self.first_at = first_at
+
+
+class _HttpCall(_Node):
+    """A durable HTTP request, or the wait before its next poll."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        super().__init__()
+        self.request = request
+
+
+class _LongTimer(_Node):
+    """A timer in pieces."""
+
+    __slots__ = ("fire_at",)
+
+    def __init__(self, fire_at: datetime) -> None:
+        super().__init__()
+        self.fire_at = fire_at
+
+
+# ---------------------------------------------------------------- the replay
+
+
+class Replay:
+    """One pass of an action list over a history.
+
+    Attributes:
+        produced: Decisions that history does not have, by sequence id.
+        open: What must end before the instance may: activities, children and timers that are not cancelled, by id.
+        next_id: The next free sequence id.
+        finished: The whole list is complete.
+        fault: Why the list cannot be worked to its end.
+        new_input: The input of the next generation once the list has come to its ContinueAsNew, as an action.
+        carried: Events that the next generation gets.
+        is_terminated: A terminate request was among the events; `termination_reason` is its text.
+        is_suspended: The instance is suspended after the last event.
+    """
+
+    def __init__(self, decision: Decision, limits: TimerLimits, max_actions: int, http_delay: timedelta) -> None:
+        self.produced: dict[int, Produced] = {}
+        self.open: dict[int, _Node] = {}
+        self.next_id = 0
+        self.finished = False
+        self.fault: str | None = None
+        self.new_input: ContinueAsNew | None = None
+        self.carried: list[EventRaised] = []
+        self.is_terminated = False
+        self.termination_reason: str | None = None
+        self.is_suspended = False
+        self._schema = decision.schema
+        self._items: list[Any] = decision.items
+        self._limits = limits
+        self._http_delay = http_delay
+        self._actions_left = max_actions
+        self._max_actions = max_actions
+        self._cursor = 0
+        self._current: _Node | None = None
+        self._now = "0001-01-01T00:00:00Z"
+        self._waiters: dict[str, list[_Node]] = {}
+        self._buffered: dict[str, int] = {}
+        self._aside: list[Event] = []
+        self._held: dict[int, Produced] = {}
+
+    def run(self, events: Iterable[Event]) -> None:
+        """Processes events in their order; what follows a terminate request is left out.
+
+        Raises:
+            NonDeterministicError: The list does not lead to what history has.
+        """
+        for event in events:
+            kind = type(event)
+            if kind is OrchestratorStarted:
+                self._now = event.timestamp
+            elif self.is_suspended and kind is not ExecutionResumed and kind is not ExecutionTerminated:
+                self._aside.append(event)
+            else:
+                _STEPS[kind](self, event)
+                if self.is_terminated:
+                    return
+
+    def release_held(self) -> None:
+        """Gives back the decisions that a suspension holds back: an instance that ends sends what it has."""
+        self.produced |= self._held
+        self._held = {}
+
+    # ------------------------------------------------------------ the list
+
+    def _advance(self) -> None:
+        items = self._items
+        try:
+            while self._cursor < len(items):
+                if self._current is None:
+                    self._current = self._start_item(items[self._cursor])
+                if not self._current.done:
+                    return
+                self._cursor += 1
+                self._current = None
+        except _ActionError as error:
+            self.fault = str(error)
+            self._items = []
+            self._cursor = 1
+            self._current = None
+            return
+        self.finished = self._cursor == len(items)
+
+    def _start_item(self, item: Any) -> _Node:
+        if self._schema is not ReplaySchema.V1:
+            return self._start(item)
+        return self._start_group(item, needed=1) if item else _Node(done=True)
+
+    def _start(self, action: Any) -> _Node:
+        return _STARTS[type(action)](self, action)
+
+    def _start_group(self, actions: Iterable[AnyAction], needed: int) -> _Node:
+        """Starts members in their order; `needed` of them make the group complete, or all if it is 0."""
+        group = _Node(needed)
+        total = finished = 0
+        for action in actions:
+            node = self._start(action)
+            total += 1
+            if node.done:
+                finished += 1
+            else:
+                node.parent = group
+        group.needed = (needed or total) - finished
+        group.done = group.needed <= 0
+        return group
+
+    def _start_all(self, action: WhenAll) -> _Node:
+        return self._start_group(action.compound_actions, needed=0)
+
+    def _start_any(self, action: WhenAny) -> _Node:
+        if not action.compound_actions:
+            raise _ActionError("The tasks argument contains no tasks. (Parameter 'tasks')")
+        return self._start_group(action.compound_actions, needed=1)
+
+    def _start_faulty(self, action: FaultyAction) -> _Node:
+        raise _ActionError(action.text)
+
+    # ------------------------------------------------------------ leaves
+
+    def _take_id(self, produced: Produced) -> int:
+        number = self.next_id
+        self.next_id = number + 1
+        self.produced[number] = produced
+        return number
+
+    def _count(self) -> None:
+        self._actions_left -= 1
+        if self._actions_left < 0:
+            raise _ActionError(
+                f"The orchestration has scheduled more than {self._max_actions} actions. Continue as new before that, "
+                "or set extensions.durableTask.maxOrchestrationActions in host.json"
+            )
+
+    def _call_activity(self, action: CallActivity) -> _Node:
+        self._count()
+        node = _Node()
+        self.open[self._take_id(ScheduleActivity(action.function_name, action.input))] = node
+        return node
+
+    def _call_child(self, action: CallSubOrchestrator) -> _Node:
+        self._count()
+        node = _Node()
+        child = StartChild(action.function_name, action.input, action.instance_id or None, action.version)
+        self.open[self._take_id(child)] = node
+        return node
+
+    def _call_with_retry(self, action: CallActivityWithRetry | CallSubOrchestratorWithRetry) -> _Node:
+        self._count()
+        longest, limit = _longest_delay(action.retry_options), self._limits.maximum_short
+        if limit and longest > limit:
+            raise _ActionError(
+                f"maxRetryIntervalInMilliseconds of {action.function_name} is {longest}; it must not be longer than "
+                f"the longest timer, {limit}"
+            )
+        node = _Retried(action, self._now)
+        self._attempt(node)
+        return node
+
+    def _attempt(self, node: _Retried) -> None:
+        action = node.action
+        produced: Produced
+        if isinstance(action, CallActivityWithRetry):
+            produced = ScheduleActivity(action.function_name, action.input)
+        else:
+            produced = StartChild(action.function_name, action.input, action.instance_id or None, action.version)
+        self.open[self._take_id(produced)] = node
+
+    def _retry(self, node: _Retried) -> None:
+        """What follows a failed attempt: a delay, the extra timer after the last one, or at once the end."""
+        options = node.action.retry_options
+        now = parse_time(self._now)
+        delay = timedelta(0)
+        if node.attempt >= options.max_number_of_attempts:
+            node.exhausted = True
+        else:
+            delay = _retry_delay(options, node.attempt, now - parse_time(node.first_at))
+            if not delay:
+                node.finish()
+                return
+        self.open[self._take_id(StartTimer(format_timestamp(now + delay)))] = node
+
+    def _delay_over(self, node: _Retried) -> None:
+        if node.exhausted:
+            node.finish()
+            return
+        node.attempt += 1
+        self._attempt(node)
+
+    def _create_timer(self, action: CreateTimer) -> _Node:
+        self._count()
+        fire_at = parse_time(action.fire_at)
+        limit, node, first = self._limits.maximum_short, _Node(), fire_at
+        if limit and (now := parse_time(self._now)) + limit < fire_at:
+            if self._schema < ReplaySchema.V3:
+                raise _ActionError(
+                    f"A timer of {fire_at - now} is longer than {limit}, and the schema of the reply cannot split it. "
+                    "(Parameter 'fireAt')"
+                )
+            node, first = _LongTimer(fire_at), now + self._limits.long_interval
+        number = self._take_id(StartTimer(format_timestamp(first)))
+        if action.is_canceled:
+            node.done = True
+        else:
+            self.open[number] = node
+        return node
+
+    def _piece_over(self, node: _LongTimer) -> None:
+        now = parse_time(self._now)
+        if now >= node.fire_at:
+            node.finish()
+            return
+        fire_at = now + min(node.fire_at - now, self._limits.long_interval)
+        self.open[self._take_id(StartTimer(format_timestamp(fire_at)))] = node
+
+    def _call_http(self, action: CallHttp) -> _Node:
+        self._count()
+        node = _HttpCall(activity_request(action.http_request))
+        self._send_http(node)
+        return node
+
+    def _send_http(self, node: _HttpCall) -> None:
+        self.open[self._take_id(ScheduleActivity(HTTP_ACTIVITY, node.request))] = node
+
+    def _http_answered(self, node: _HttpCall, result: str | None) -> None:
+        poll = next_poll(node.request, result, self._http_delay)
+        if poll is None:
+            node.finish()
+            return
+        node.request = poll.request
+        fire_at = format_timestamp(parse_time(self._now) + poll.delay)
+        self.open[self._take_id(StartTimer(fire_at))] = node
+
+    def _wait_for_event(self, action: WaitForExternalEvent) -> _Node:
+        name = action.external_event_name.lower()
+        waiting = self._buffered.get(name, 0)
+        if waiting:
+            self._buffered[name] = waiting - 1
+            return _Node(done=True)
+        node = _Node()
+        self._waiters.setdefault(name, []).append(node)
+        return node
+
+    def _continue_as_new(self, action: ContinueAsNew) -> _Node:
+        self.new_input = action
+        return _Node(done=True)
+
+    def _not_here(self, action: AnyAction) -> _Node:
+        raise _ActionError(f"This version of the local host does not run {_NOT_HERE[type(action)]} yet.")
+
+    # ------------------------------------------------------------ events: decisions of earlier batches
+
+    def _task_scheduled(self, event: TaskScheduled) -> None:
+        made = self.produced.pop(event.event_id, None)
+        if type(made) is ScheduleActivity and _same(made.name, event.name):
+            return
+        if made is None:
+            raise NonDeterministicError(
+                f"A previous execution of this orchestration scheduled an activity task with sequence ID "
+                f"{event.event_id} and name '{event.name}' (version '{event.version or ''}'), {_GONE}"
+            )
+        self.produced[event.event_id] = made
+        past = (
+            f"A previous execution of this orchestration scheduled an activity task with sequence number "
+            f"{event.event_id} named '{event.name}', but the current orchestration replay instead"
+        )
+        if type(made) is ScheduleActivity:
+            raise NonDeterministicError(
+                f"{past} scheduled an activity task named '{made.name}' with this sequence number. "
+            )
+        raise NonDeterministicError(f"{past} {_other(made)}")
+
+    def _timer_created(self, event: TimerCreated) -> None:
+        made = self.produced.pop(event.event_id, None)
+        if type(made) is StartTimer:
+            return
+        past = (
+            f"A previous execution of this orchestration scheduled a timer task with sequence number {event.event_id}"
+        )
+        if made is None:
+            raise NonDeterministicError(f"{past} {_GONE}")
+        self.produced[event.event_id] = made
+        raise NonDeterministicError(f"{past} named but the current orchestration replay instead {_other(made)}")
+
+    def _child_created(self, event: SubOrchestrationInstanceCreated) -> None:
+        made = self.produced.pop(event.event_id, None)
+        if type(made) is StartChild and _same(made.name, event.name):
+            return
+        past = (
+            f"A previous execution of this orchestration scheduled a sub-orchestration task with sequence ID "
+            f"{event.event_id} and name '{event.name}' (version '{event.version or ''}', instance ID "
+            f"'{event.instance_id}'),"
+        )
+        if made is None:
+            raise NonDeterministicError(f"{past} {_GONE}")
+        self.produced[event.event_id] = made
+        if type(made) is StartChild:
+            raise NonDeterministicError(
+                f"{past} but the current orchestration replay instead scheduled a sub-orchestration task named "
+                f"'{made.name}' with this sequence number. "
+            )
+        raise NonDeterministicError(f"{past} but the current orchestration replay instead {_other(made)}")
+
+    def _event_sent(self, event: EventSent) -> None:
+        made = self.produced.get(event.event_id)
+        past = (
+            f"A previous execution of this orchestration sent an event with sequence ID {event.event_id} and name "
+            f"'{event.name}' to instance '{event.instance_id}',"
+        )
+        if made is None:
+            raise NonDeterministicError(f"{past} {_GONE}")
+        raise NonDeterministicError(f"{past} but the current orchestration replay instead {_other(made)}")
+
+    # ------------------------------------------------------------ events: messages
+
+    def _execution_started(self, event: ExecutionStarted) -> None:
+        self._advance()
+
+    def _completed(self, event: TaskCompleted | SubOrchestrationInstanceCompleted) -> None:
+        node = self.open.pop(event.task_scheduled_id, None)
+        if node is None:
+            return
+        if isinstance(node, _HttpCall):
+            self._http_answered(node, event.result)
+        else:
+            node.finish()
+        self._advance()
+
+    def _failed(self, event: TaskFailed | SubOrchestrationInstanceFailed) -> None:
+        node = self.open.pop(event.task_scheduled_id, None)
+        if node is None:
+            return
+        if isinstance(node, _Retried):
+            self._retry(node)
+        else:
+            node.finish()
+        self._advance()
+
+    def _timer_fired(self, event: TimerFired) -> None:
+        node = self.open.pop(event.timer_id, None)
+        if node is None:
+            return
+        if isinstance(node, _Retried):
+            self._delay_over(node)
+        elif isinstance(node, _LongTimer):
+            self._piece_over(node)
+        elif isinstance(node, _HttpCall):
+            self._send_http(node)
+        else:
+            node.finish()
+        self._advance()
+
+    def _event_raised(self, event: EventRaised) -> None:
+        if self.new_input is not None:
+            self.carried.append(event)
+            return
+        name = event.name.lower()
+        waiters = self._waiters.get(name)
+        if waiters:
+            waiters.pop().finish()
+            self._advance()
+        else:
+            self._buffered[name] = self._buffered.get(name, 0) + 1
+
+    def _suspended(self, event: ExecutionSuspended) -> None:
+        self.is_suspended = True
+        self._held = self.produced
+        self.produced = {}
+
+    def _resumed(self, event: ExecutionResumed) -> None:
+        if not self.is_suspended:
+            return
+        self.is_suspended = False
+        self.release_held()
+        aside, self._aside = self._aside, []
+        self.run(aside)
+
+    def _terminated(self, event: ExecutionTerminated) -> None:
+        self.is_terminated = True
+        self.termination_reason = event.input
+
+    def _ignored(self, event: Event) -> None:
+        """Markers of batches, what a rewind leaves, and kinds that are never delivered."""
+
+
+_GONE = "but the current replay execution hasn't (yet?) scheduled this task."
+
+_NOT_HERE: dict[type[Any], str] = {
+    CallEntity: "entities (CallEntity)",
+    SignalEntity: "entities (SignalEntity)",
+    ScheduledSignalEntity: "entities (ScheduledSignalEntity)",
+    LockEntities: "entity locks (LockEntities)",
+    ReleaseEntities: "entity locks (ReleaseEntities)",
+}
+
+_STARTS: dict[type[Any], Callable[[Replay, Any], _Node]] = {
+    CallActivity: Replay._call_activity,
+    CallActivityWithRetry: Replay._call_with_retry,
+    CallSubOrchestrator: Replay._call_child,
+    CallSubOrchestratorWithRetry: Replay._call_with_retry,
+    ContinueAsNew: Replay._continue_as_new,
+    CreateTimer: Replay._create_timer,
+    CallHttp: Replay._call_http,
+    WaitForExternalEvent: Replay._wait_for_event,
+    WhenAny: Replay._start_any,
+    WhenAll: Replay._start_all,
+    FaultyAction: Replay._start_faulty,
+    **dict.fromkeys(_NOT_HERE, Replay._not_here),
+}
+"""How each action is started."""
+
+_STEPS: dict[type[Event], Callable[[Replay, Any], None]] = {
+    **dict.fromkeys(EVENTS.values(), Replay._ignored),
+    ExecutionStarted: Replay._execution_started,
+    TaskScheduled: Replay._task_scheduled,
+    TaskCompleted: Replay._completed,
+    TaskFailed: Replay._failed,
+    SubOrchestrationInstanceCreated: Replay._child_created,
+    SubOrchestrationInstanceCompleted: Replay._completed,
+    SubOrchestrationInstanceFailed: Replay._failed,
+    TimerCreated: Replay._timer_created,
+    TimerFired: Replay._timer_fired,
+    EventSent: Replay._event_sent,
+    EventRaised: Replay._event_raised,
+    ExecutionSuspended: Replay._suspended,
+    ExecutionResumed: Replay._resumed,
+    ExecutionTerminated: Replay._terminated,
+}
+"""How each kind of event is processed."""
+
+
+def _same(name: str, other: str) -> bool:
+    return name == other or name.lower() == other.lower()
+
+
+def _other(made: Produced) -> str:
+    return f"produced a {_KINDS[type(made)]} action with this sequence number."
+
+
+def _longest_delay(options: RetryOptions) -> timedelta:
+    longest = options.max_retry_interval_in_milliseconds
+    return _DEFAULT_MAX_RETRY_INTERVAL if longest is None else _milliseconds(longest)
+
+
+def _milliseconds(count: float) -> timedelta:
+    try:
+        return timedelta(milliseconds=count)
+    except OverflowError:
+        return timedelta.max
+
+
+def _retry_delay(options: RetryOptions, attempt: int, elapsed: timedelta) -> timedelta:
+    """The delay after an attempt (the first is 1) that failed `elapsed` after the first one started."""
+    timeout = options.retry_timeout_in_milliseconds
+    if timeout is not None and elapsed >= _milliseconds(timeout):
+        return timedelta(0)
+    try:
+        delay = options.first_retry_interval_in_milliseconds * options.backoff_coefficient ** (attempt - 1)
+    except OverflowError:
+        return _longest_delay(options)
+    return min(_milliseconds(delay), _longest_delay(options))

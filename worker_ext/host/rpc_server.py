@@ -1,0 +1,270 @@
+"""FunctionRpc, the host's side: one gRPC server, one `WorkerStream` for each worker that connects.
+
+Replies are matched by message type, by function id and by invocation id; request ids carry nothing. The start-up
+sequence is one request at a time, each with a time limit.
+
+Source: worker protocol, sections on the service, the message sequence and the worker's capabilities.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import uuid
+from collections.abc import AsyncIterator, Callable, Iterable
+from datetime import timedelta
+from typing import Any, TypeVar
+
+import grpc
+
+from worker_ext.errors import HostError
+from worker_ext.host.gateway import WorkerLostError
+from worker_ext.rpc import pb, service
+
+INIT_LIMIT = timedelta(minutes=2)
+METADATA_LIMIT = timedelta(minutes=1)
+LOAD_LIMIT = timedelta(minutes=1)
+
+LogSink = Callable[[pb.RpcLog], None]
+_T = TypeVar("_T")
+_Key = tuple[str, str]
+_Context = grpc.aio.ServicerContext  # the classes of grpc are generic for type checkers only
+
+
+class StartupError(HostError):
+    """The worker answered a start-up request with a failure.
+
+    Attributes:
+        exception: What the worker reported.
+    """
+
+    def __init__(self, what: str, exception: pb.RpcException) -> None:
+        super().__init__(f"{what}: {exception.message or 'no reason given'}")
+        self.exception = exception
+
+
+class RpcServer:
+    """The gRPC server on a free port of 127.0.0.1; workers whose id nobody expects are turned away."""
+
+    def __init__(self) -> None:
+        self._server = grpc.aio.server(options=service.SERVER_OPTIONS)
+        self._server.add_generic_rpc_handlers([service.event_stream_handler(self)])
+        self._expected: dict[str, tuple[asyncio.Future[WorkerStream], LogSink]] = {}
+
+    async def start(self) -> int:
+        """Starts listening; the port."""
+        port = self._server.add_insecure_port("127.0.0.1:0")
+        await self._server.start()
+        return port
+
+    async def stop(self) -> None:
+        """Ends every stream."""
+        await self._server.stop(grace=0)
+
+    def expect(self, worker_id: str, on_log: LogSink) -> asyncio.Future[WorkerStream]:
+        """Lets one worker in; the future is its stream. What it logs goes to `on_log`."""
+        arrival: asyncio.Future[WorkerStream] = asyncio.get_running_loop().create_future()
+        self._expected[worker_id] = arrival, on_log
+        return arrival
+
+    async def event_stream(
+        self,
+        requests: AsyncIterator[pb.StreamingMessage],
+        context: grpc.aio.ServicerContext[pb.StreamingMessage, pb.StreamingMessage],
+        /,
+    ) -> None:
+        """Serves one worker until either side ends the stream."""
+        first = await anext(requests, None)
+        arrival, on_log = self._expected.pop(first.start_stream.worker_id, (None, None)) if first else (None, None)
+        if arrival is None or on_log is None or arrival.done():
+            return
+        stream = WorkerStream(on_log)
+        arrival.set_result(stream)
+        await stream.run(requests, context)
+
+
+class WorkerStream:
+    """One worker's connection.
+
+    Attributes:
+        capabilities: What the worker said it can do; known after `init`.
+        closed: Set when the stream has ended.
+        running: How many invocations the worker has not answered yet.
+    """
+
+    def __init__(self, on_log: LogSink) -> None:
+        self.capabilities: dict[str, str] = {}
+        self.closed = asyncio.Event()
+        self._on_log = on_log
+        self._id_prefix = str(uuid.uuid4())[:23]
+        self._ids = itertools.count(1)
+        self._outgoing: asyncio.Queue[pb.StreamingMessage] = asyncio.Queue()
+        self._replies: dict[_Key, asyncio.Future[pb.StreamingMessage]] = {}
+        self._invocations: dict[str, asyncio.Future[pb.InvocationResponse]] = {}
+
+    @property
+    def running(self) -> int:
+        """How many invocations the worker has not answered yet."""
+        return len(self._invocations)
+
+    # ------------------------------------------------------------ start-up
+
+    async def init(self, host_version: str, app_dir: str, worker_dir: str = "") -> None:
+        """Greets the worker.
+
+        Raises:
+            StartupError: The worker cannot start.
+        """
+        message = pb.StreamingMessage()
+        request = message.worker_init_request
+        request.host_version = host_version
+        request.function_app_directory = app_dir
+        request.worker_directory = worker_dir
+        request.capabilities["V2Compatable"] = "true"
+        reply = await self._request(message, "worker_init_response", INIT_LIMIT)
+        _check(reply.worker_init_response.result, "the worker could not start")
+        self.capabilities = dict(reply.worker_init_response.capabilities)
+
+    async def functions(self, app_dir: str) -> list[pb.RpcFunctionMetadata] | None:
+        """The functions the worker found in the app; None if the host is to read function.json files.
+
+        Raises:
+            StartupError: The app cannot be loaded.
+        """
+        message = pb.StreamingMessage()
+        message.functions_metadata_request.function_app_directory = app_dir
+        reply = await self._request(message, "function_metadata_response", METADATA_LIMIT)
+        found = reply.function_metadata_response
+        _check(found.result, "the app could not be loaded")
+        return None if found.use_default_metadata_indexing else list(found.function_metadata_results)
+
+    async def load(self, metadata: pb.RpcFunctionMetadata, limit: timedelta) -> str | None:
+        """Has the worker load a function; why it could not, or None."""
+        message = pb.StreamingMessage()
+        request = message.function_load_request
+        request.function_id = metadata.function_id
+        request.metadata.CopyFrom(metadata)
+        request.metadata.ClearField("raw_bindings")
+        request.metadata.ClearField("retry_options")
+        request.metadata.ClearField("function_id")
+        reply = await self._request(message, "function_load_response", limit, metadata.function_id)
+        result = reply.function_load_response.result
+        return None if result.status == pb.StatusResult.Success else result.exception.message or "no reason given"
+
+    async def _request(
+        self, message: pb.StreamingMessage, reply_kind: str, limit: timedelta, function_id: str = ""
+    ) -> pb.StreamingMessage:
+        reply: asyncio.Future[pb.StreamingMessage] = asyncio.get_running_loop().create_future()
+        key = reply_kind, function_id
+        self._replies[key] = reply
+        self._send(message)
+        try:
+            async with asyncio.timeout(limit.total_seconds()):
+                return await reply
+        except TimeoutError:
+            kind = reply_kind.removesuffix("_response").replace("_", " ")
+            raise HostError(f"the worker did not answer the {kind} request within {limit}") from None
+        finally:
+            self._replies.pop(key, None)
+
+    # ------------------------------------------------------------ invocations
+
+    async def invoke(
+        self, function_id: str, inputs: Iterable[tuple[str, pb.TypedData]], trace_parent: str = ""
+    ) -> pb.InvocationResponse:
+        """Runs a function and waits for its answer, however long it takes.
+
+        Raises:
+            WorkerLostError: The stream ended first.
+        """
+        message = pb.StreamingMessage()
+        request = message.invocation_request
+        # A new GUID a call would cost a system call each; these are as unique.
+        invocation_id = request.invocation_id = f"{self._id_prefix}-{next(self._ids):012x}"
+        request.function_id = function_id
+        request.trace_context.trace_parent = trace_parent
+        for name, data in inputs:
+            request.input_data.add(name=name, data=data)
+        answer: asyncio.Future[pb.InvocationResponse] = asyncio.get_running_loop().create_future()
+        self._invocations[invocation_id] = answer
+        self._send(message)
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self._cancel(invocation_id)
+            raise
+        finally:
+            self._invocations.pop(invocation_id, None)
+
+    def is_running(self, invocation_id: str) -> bool:
+        """Whether the worker has this invocation and has not answered it yet."""
+        return invocation_id in self._invocations
+
+    def terminate(self, grace: timedelta) -> bool:
+        """Asks the worker to end by itself; whether it is one that listens."""
+        if "HandlesWorkerTerminateMessage" not in self.capabilities or self.closed.is_set():
+            return False
+        message = pb.StreamingMessage()
+        message.worker_terminate.grace_period.FromTimedelta(grace)
+        self._send(message)
+        return True
+
+    def _cancel(self, invocation_id: str) -> None:
+        if "HandlesInvocationCancelMessage" in self.capabilities and not self.closed.is_set():
+            message = pb.StreamingMessage()
+            message.invocation_cancel.invocation_id = invocation_id
+            self._send(message)
+
+    # ------------------------------------------------------------ the stream itself
+
+    async def run(self, requests: AsyncIterator[pb.StreamingMessage], context: _Context) -> None:  # type: ignore[type-arg]
+        """Pumps messages both ways until the worker ends its side or the server stops."""
+        writer = asyncio.create_task(self._write(context))
+        try:
+            async for message in requests:
+                self._receive(message)
+        finally:
+            writer.cancel()
+            self._lose()
+            with contextlib.suppress(asyncio.CancelledError, grpc.RpcError):
+                await writer
+
+    def _send(self, message: pb.StreamingMessage) -> None:
+        if self.closed.is_set():
+            raise WorkerLostError("the worker's stream has ended")
+        self._outgoing.put_nowait(message)
+
+    async def _write(self, context: _Context) -> None:  # type: ignore[type-arg]
+        while True:
+            await context.write(await self._outgoing.get())
+
+    def _receive(self, message: pb.StreamingMessage) -> None:
+        match message.WhichOneof("content"):
+            case "invocation_response":
+                _resolve(self._invocations.get(message.invocation_response.invocation_id), message.invocation_response)
+            case "rpc_log":
+                self._on_log(message.rpc_log)
+            case "function_load_response" as kind:
+                _resolve(self._replies.get((kind, message.function_load_response.function_id)), message)
+            case str() as kind:
+                _resolve(self._replies.get((kind, "")), message)
+            case None:
+                pass  # a message of a newer worker
+
+    def _lose(self) -> None:
+        self.closed.set()
+        waiting: list[asyncio.Future[Any]] = [*self._replies.values(), *self._invocations.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(WorkerLostError("the worker's stream has ended"))
+
+
+def _resolve(future: asyncio.Future[_T] | None, value: _T) -> None:
+    if future is not None and not future.done():
+        future.set_result(value)
+
+
+def _check(result: pb.StatusResult, what: str) -> None:
+    if result.status != pb.StatusResult.Success:
+        raise StartupError(what, result.exception)

@@ -1,0 +1,181 @@
+"""The HTTP side of the local host: HTTP triggers, the management API, and the host's own few pages.
+
+Two listeners, as the real host has them: the public one, and one on the loopback address for the app's own clients,
+which serves the management API alone.
+
+Source: worker protocol, section on the host's HTTP side in local development.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import nullcontext
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from worker_ext.host.console import Console
+from worker_ext.host.functions import FunctionCatalog, HostFunction
+from worker_ext.host.gateway import WorkerLostError
+from worker_ext.host.http_trigger import JSON_TYPE, request_data, response_from
+from worker_ext.host.links import WEBHOOK_PATH
+from worker_ext.host.routes import RouteTable, make_route
+from worker_ext.host.settings import HostSettings
+from worker_ext.host.workers import HOST_VERSION, Workers
+from worker_ext.protocol.codec import encode_value
+
+GRACE = 3.0
+MAX_BODY = 100 * 1024 * 1024
+RPC_PATH = "/durabletask"
+_HOME = """<!DOCTYPE html>
+<html lang="en"><head><meta charset="utf-8"><title>worker-ext</title></head>
+<body><h1>The app is running</h1>
+<p>The local host of worker-ext serves it. <a href="/admin/host/status">Status</a></p></body></html>
+"""
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+
+class Management(Protocol):
+    """The management API: answers a request for the path below its base."""
+
+    async def handle(self, request: web.BaseRequest, path: str) -> web.Response:
+        """Answers one request."""
+        ...
+
+
+class WebServer:
+    """Serves an app's functions and the management API of its host."""
+
+    def __init__(self, settings: HostSettings, workers: Workers, management: Management, console: Console) -> None:
+        self._settings = settings
+        self._workers = workers
+        self._management = management
+        self._console = console
+        self._runners: list[web.ServerRunner] = []
+        self._catalog: FunctionCatalog | None = None
+        self._routes: RouteTable[HostFunction] = RouteTable()
+        self._prefix = "/" + settings.http.route_prefix.strip("/")
+        self._host_id = str(uuid.uuid4())
+        self._started = time.monotonic()
+        self._outstanding = 0
+        most = settings.http.max_concurrent_requests
+        self._turns = asyncio.Semaphore(most) if most > 0 else nullcontext()
+
+    async def start(self, public: socket.socket, rpc: socket.socket | None) -> None:
+        """Starts listening on sockets that are bound already."""
+        await self._listen(self._serve_public, public)
+        if rpc is not None:
+            await self._listen(self._serve_rpc, rpc)
+
+    async def stop(self) -> None:
+        """Stops listening and gives running requests a few seconds."""
+        await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+
+    async def _listen(self, handler: Handler, listener: socket.socket) -> None:
+        loop = asyncio.get_running_loop()
+
+        def make_request(*parts: Any) -> web.BaseRequest:
+            message, payload, protocol, writer, task = parts
+            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+
+        server = web.Server(handler, request_factory=make_request, access_log=None)
+        runner = web.ServerRunner(server, shutdown_timeout=GRACE)
+        await runner.setup()
+        self._runners.append(runner)
+        await web.SockSite(runner, listener).start()
+
+    # ------------------------------------------------------------ dispatch
+
+    async def _serve_rpc(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        for base in (RPC_PATH, WEBHOOK_PATH):
+            if (rest := _below(path, base)) is not None:
+                return await self._management.handle(request, rest)
+        return web.Response(status=404)
+
+    async def _serve_public(self, request: web.BaseRequest) -> web.StreamResponse:
+        path = request.rel_url.raw_path
+        if (rest := _below(path, WEBHOOK_PATH)) is not None:
+            return await self._management.handle(request, rest)
+        if (rest := _below(path, "/admin")) is not None:
+            return self._admin(request.method, rest.lower().strip("/"))
+        if (rest := _below(path, self._prefix)) is not None and _below(path, "/runtime") is None:
+            found = self._route_table().find(request.method, rest)
+            if found is not None:
+                return await self._trigger(request, *found)
+        return self._home() if path == "/" else web.Response(status=404)
+
+    def _home(self) -> web.Response:
+        if self._settings.environment.get("AzureWebJobsDisableHomepage", "").lower() in ("true", "1"):
+            return web.Response(status=204)
+        return web.Response(text=_HOME, content_type="text/html")
+
+    def _admin(self, method: str, path: str) -> web.Response:
+        if path == "host/ping" and method in ("GET", "POST"):
+            return web.Response()
+        if path == "host/status" and method == "GET":
+            return web.Response(text=encode_value(self._status()), headers={"Content-Type": JSON_TYPE})
+        return web.Response(status=404)
+
+    def _status(self) -> dict[str, object]:
+        return {
+            "id": self._host_id,
+            "state": "Running",
+            "version": HOST_VERSION,
+            "versionDetails": f"{HOST_VERSION} worker-ext",
+            "platformVersion": "",
+            "instanceId": self._host_id,
+            "computerName": socket.gethostname(),
+            "processUptime": int(1000 * (time.monotonic() - self._started)),
+            "functionAppContentEditingState": "Unknown",
+            "extensionBundle": None,
+            "errors": [],
+            "processId": os.getpid(),
+        }
+
+    # ------------------------------------------------------------ functions
+
+    def _route_table(self) -> RouteTable[HostFunction]:
+        """The routes of the functions that the worker has now."""
+        if self._catalog is not self._workers.catalog:
+            self._catalog = self._workers.catalog
+            self._routes = RouteTable(
+                make_route(function.route, function.methods, function) for function in self._catalog.http_functions()
+            )
+        return self._routes
+
+    async def _trigger(self, request: web.BaseRequest, function: HostFunction, params: dict[str, str]) -> web.Response:
+        most = self._settings.http.max_outstanding_requests
+        if 0 <= most <= self._outstanding:
+            return web.Response(status=429)
+        self._outstanding += 1
+        try:
+            async with self._turns:
+                response = await self._run(request, function, params)
+        finally:
+            self._outstanding -= 1
+        for name, value in self._settings.http.custom_headers.items():
+            response.headers.setdefault(name, value)
+        return response
+
+    async def _run(self, request: web.BaseRequest, function: HostFunction, params: dict[str, str]) -> web.Response:
+        data = request_data(request, await request.read(), params, raw_body=self._workers.takes_raw_bodies)
+        try:
+            return response_from(function, await self._workers.invoke(function, data))
+        except WorkerLostError as error:
+            self._console.error(f"{function.name}: {error}")
+            return web.Response(status=500)
+
+
+def _below(path: str, base: str) -> str | None:
+    """The part of a path below a base, or None if it is elsewhere; case does not count."""
+    base = base.rstrip("/")
+    if path[: len(base)].lower() != base.lower() or path[len(base) : len(base) + 1] not in ("", "/"):
+        return None
+    return path[len(base) :]

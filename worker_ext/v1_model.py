@@ -1,0 +1,69 @@
+"""The v1 programming model: functions that a `function.json` names, made by `create`.
+
+    def orchestrator(context: df.DurableOrchestrationContext):
+        return (yield context.call_activity("say_hello", "Tokyo"))
+
+    main = df.Orchestrator.create(orchestrator)
+
+What `create` returns is what the decorators of the v2 model install: a plain function whose one parameter is called
+`context`, as the binding in `function.json` must be. Activities are the user's own functions; a client function takes
+the binding's text (`starter: str`) and makes a `DurableOrchestrationClient(starter)` of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from worker_ext import converters, decorators
+from worker_ext.errors import AppError
+
+if TYPE_CHECKING:
+    from worker_ext.handlers import EntityFunction, OrchestratorFunction
+
+BINDING = "context"
+"""The name that the trigger has in function.json."""
+
+
+class Orchestrator:
+    """An orchestrator of the v1 programming model: `main = Orchestrator.create(function)`."""
+
+    @classmethod
+    def create(cls, fn: OrchestratorFunction) -> Callable[[Any], str]:
+        """Makes the function that the host calls.
+
+        Args:
+            fn: The user's orchestrator, a function of one parameter.
+
+        Raises:
+            AppError: It is no function, or takes another number of parameters.
+        """
+        _check_is_function(fn, "Orchestrator")
+        converters.register()
+        return decorators.orchestrator_function(fn, BINDING)
+
+
+class Entity:
+    """An entity of the v1 programming model: `main = Entity.create(function)`."""
+
+    @classmethod
+    def create(cls, fn: EntityFunction) -> Callable[[Any], str]:
+        """Makes the function that the host calls.
+
+        Args:
+            fn: The user's entity function, a function of one parameter.
+
+        Raises:
+            AppError: It is no function, or takes another number of parameters.
+        """
+        _check_is_function(fn, "Entity")
+        converters.register()
+        return decorators.entity_function(fn, BINDING)
+
+
+def _check_is_function(fn: object, maker: str) -> None:
+    if not callable(fn) or not hasattr(fn, "__name__"):
+        raise AppError(
+            f"{maker}.create was given {fn!r}, which is no function with a name. Give it a `def`, and call the other "
+            "object from there"
+        )
