@@ -1,0 +1,81 @@
+"""`python -m tests.benchmarks`: measures, prints, asserts nothing."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # host_process, as the tests import it
+
+from . import imports, local_host, replay
+from .payloads import SHAPES
+from .report import Row, render
+
+DESCRIPTION = """\
+Measures worker_ext on this machine and prints a figure a line: the median of the samples, the least and the most.
+
+  replay   a workflow's whole history in one turn, as a ratio to the floor: orjson.loads of the payload, a bare
+           generator, orjson.dumps of the reply. Lower is better; 1 is the floor itself.
+  import   `import worker_ext` when azure.functions is there already: milliseconds, and MiB of resident memory.
+  host     the local host as a process: from `start` to its first HTTP answer, and activity steps a second, of one
+           chain alone and of many side by side.
+
+azure-functions-durable is measured beside it where it is installed. Contenders take turns, so ratios hold on a busy
+machine; times and rates do not. Close what else is running before you compare those.
+"""
+
+EXAMPLES = """\
+examples:
+  python -m tests.benchmarks                              everything, a few minutes
+  python -m tests.benchmarks replay --shape chain -n 1000
+  python -m tests.benchmarks host --chains 100 --steps 10 --rounds 5
+  python -m tests.benchmarks import --format json > import.json
+"""
+
+KINDS = ("replay", "import", "host")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Parses the command line, measures, and prints."""
+    options = _parser().parse_args(arguments)
+    rows = []
+    for row in _measure(options):
+        rows.append(row)
+        print(f"measured {row.measure}: {row.who}", file=sys.stderr)
+    print(render(rows, options.format))
+
+
+def _measure(options: argparse.Namespace) -> Iterator[Row]:
+    kinds = options.kind or KINDS
+    if "replay" in kinds:
+        yield from replay.measure(options.n or [100, 1000], options.rounds, options.shape)
+    if "import" in kinds:
+        yield from imports.measure(max(options.rounds, 10))
+    if "host" in kinds:
+        yield from local_host.measure(min(options.rounds, 5), options.chains, options.steps, options.memory)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.benchmarks",
+        description=DESCRIPTION,
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "kind", nargs="*", choices=[*KINDS, []], metavar="kind", help="replay, import, host; all if none"
+    )
+    parser.add_argument("-n", type=int, action="append", help="steps of a replayed workflow; 100 and 1000 if not given")
+    parser.add_argument("--shape", action="append", choices=[shape.name for shape in SHAPES], help="replay only this")
+    parser.add_argument("--rounds", type=int, default=7, help="samples of a figure (default 7; host at most 5)")
+    parser.add_argument("--chains", type=int, default=100, help="chains side by side on the host (default 100)")
+    parser.add_argument("--steps", type=int, default=10, help="activities of each chain (default 10)")
+    parser.add_argument("--memory", action="store_true", help="give the host a database in memory instead of a file")
+    parser.add_argument("--format", choices=["table", "tsv", "json"], default="table", help="how to print (table)")
+    return parser
+
+
+if __name__ == "__main__":
+    main()
