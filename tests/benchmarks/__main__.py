@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # host_process, as the tests import it
 
-from . import imports, local_host, replay
+from . import fuzz, imports, local_host, replay
 from .payloads import SHAPES
 from .report import Row, render
 
@@ -21,6 +21,8 @@ Measures worker_ext on this machine and prints a figure a line: the median of th
   import   `import worker_ext` when azure.functions is there already: milliseconds, and MiB of resident memory.
   host     the local host as a process: from `start` to its first HTTP answer, and activity steps a second, of one
            chain alone and of many side by side.
+  fuzz     damaged payloads: each must end in a reply or in an error of this package, or the command fails. Runs only
+           when it is named.
 
 azure-functions-durable is measured beside it where it is installed. Contenders take turns, so ratios hold on a busy
 machine; times and rates do not. Close what else is running before you compare those.
@@ -31,10 +33,12 @@ examples:
   python -m tests.benchmarks                              everything, a few minutes
   python -m tests.benchmarks replay --shape chain -n 1000
   python -m tests.benchmarks host --chains 100 --steps 10 --rounds 5
+  python -m tests.benchmarks fuzz --payloads 1000000 --seed 7
   python -m tests.benchmarks import --format json > import.json
 """
 
 KINDS = ("replay", "import", "host")
+ONLY_WHEN_NAMED = ("fuzz",)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -55,6 +59,8 @@ def _measure(options: argparse.Namespace) -> Iterator[Row]:
         yield from imports.measure(max(options.rounds, 10))
     if "host" in kinds:
         yield from local_host.measure(min(options.rounds, 5), options.chains, options.steps, options.memory)
+    if "fuzz" in kinds:
+        yield from fuzz.measure(options.payloads, options.seed)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -65,7 +71,11 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument(
-        "kind", nargs="*", choices=[*KINDS, []], metavar="kind", help="replay, import, host; all if none"
+        "kind",
+        nargs="*",
+        choices=[*KINDS, *ONLY_WHEN_NAMED, []],
+        metavar="kind",
+        help="replay, import, host; all if none",
     )
     parser.add_argument("-n", type=int, action="append", help="steps of a replayed workflow; 100 and 1000 if not given")
     parser.add_argument("--shape", action="append", choices=[shape.name for shape in SHAPES], help="replay only this")
@@ -73,6 +83,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--chains", type=int, default=100, help="chains side by side on the host (default 100)")
     parser.add_argument("--steps", type=int, default=10, help="activities of each chain (default 10)")
     parser.add_argument("--memory", action="store_true", help="give the host a database in memory instead of a file")
+    parser.add_argument("--payloads", type=int, default=100_000, help="damaged payloads of a fuzz run (default 100000)")
+    parser.add_argument("--seed", type=int, default=1, help="what a fuzz run is repeated by (default 1)")
     parser.add_argument("--format", choices=["table", "tsv", "json"], default="table", help="how to print (table)")
     return parser
 

@@ -14,14 +14,21 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
 
+import msgspec
+
 from worker_ext.engine.clock import START
 from worker_ext.engine.items import Element
 from worker_ext.protocol.actions import AnyAction, ContinueAsNew
-from worker_ext.protocol.codec import decode_json, encode_value
 from worker_ext.protocol.history import EventRaised
 
-_EVENTS, _INPUT = "$events", "$input"
-_ENVELOPE_START = '{"' + _EVENTS + '":'
+_ENVELOPE_START = '{"$events":'
+
+
+class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
+    """The input of a generation with the events that travel in it, each as name and JSON text."""
+
+    events: list[tuple[str, str | None]] = msgspec.field(name="$events")
+    input: Any = msgspec.field(name="$input")
 
 
 def with_continue_as_new(
@@ -53,15 +60,17 @@ def _place(elements: Sequence[Element], barriers: list[int], events: list[tuple[
 
 
 def _envelope(input_text: Any, lost: list[EventRaised]) -> str:
-    return encode_value({_EVENTS: [[event.name, event.input] for event in lost], _INPUT: input_text})
+    events = [(event.name, event.input) for event in lost]
+    return msgspec.json.encode(_Envelope(events, input_text)).decode()
 
 
 def opened(input_: Any) -> tuple[Any, list[EventRaised]]:
     """The input of a generation as user code gave it, and the events that travelled in it."""
     if not isinstance(input_, str) or not input_.startswith(_ENVELOPE_START):
         return input_, []
-    envelope = decode_json(input_)
-    if envelope.keys() != {_EVENTS, _INPUT}:
-        return input_, []
-    events = [EventRaised(name=name, input=text, timestamp="") for name, text in envelope[_EVENTS]]
-    return envelope[_INPUT], events
+    try:
+        envelope = msgspec.json.decode(input_, type=_Envelope)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        return input_, []  # a value of the app's own that looks like it
+    events = [EventRaised(name=name, input=text, timestamp="") for name, text in envelope.events]
+    return envelope.input, events

@@ -91,7 +91,10 @@ class InFlight:
 def _requests(events: Sequence[HistoryEvent]) -> Iterator[tuple[int, str]]:
     for event in events:
         if isinstance(event, EventSent):
-            message: Any = decode_json(event.input or "{}")
+            try:
+                message: Any = decode_json(event.input or "{}")
+            except ValueError:
+                continue  # the executor says what is wrong with it
             if isinstance(message, dict) and not message.get("signal") and "id" in message:
                 yield event.event_id, str(message["id"])
 

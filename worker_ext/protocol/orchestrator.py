@@ -106,7 +106,7 @@ def _is_known(event: JSON, index: int) -> bool:
 def _convert(value: JSON, kind: Any, where: str) -> Any:
     try:
         return msgspec.convert(value, kind)
-    except (msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
         text = str(error) or "nested too deeply"
         what, _, path = text.partition(" - at `$")
         raise PayloadError(where + path.removesuffix("`"), what) from None
@@ -132,8 +132,15 @@ class OrchestratorState(Struct, frozen=True, kw_only=True, rename="camel"):
     failure_details: FailureDetails | UnsetType | None = UNSET
 
     def encode(self) -> str:
-        """Writes the reply as one line of JSON."""
-        return msgspec.json.encode(self).decode()
+        """Writes the reply as one line of JSON.
+
+        Raises:
+            PayloadError: A name in the reply cannot be sent: it has a surrogate without its other half.
+        """
+        try:
+            return msgspec.json.encode(self).decode()
+        except UnicodeEncodeError as error:
+            raise PayloadError("reply", f"{error.object!r} cannot be sent: {error.reason}") from None
 
     @classmethod
     def decode(cls, text: str | bytes) -> OrchestratorState:
