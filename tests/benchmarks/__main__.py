@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # host_process, as the tests import it
 
-from . import fuzz, imports, local_host, replay
+from . import fuzz, imports, local_host, operations, replay
 from .payloads import SHAPES
 from .report import Row, render
 
@@ -18,6 +18,7 @@ Measures worker_ext on this machine and prints a figure a line: the median of th
 
   replay   a workflow's whole history in one turn, as a ratio to the floor: orjson.loads of the payload, a bare
            generator, orjson.dumps of the reply. Lower is better; 1 is the floor itself.
+  operations   an entity batch and an activity, as ratios to the same floor.
   import   `import worker_ext` when azure.functions is there already: milliseconds, and MiB of resident memory.
   host     the local host as a process: from `start` to its first HTTP answer, and activity steps a second, of one
            chain alone and of many side by side.
@@ -37,7 +38,7 @@ examples:
   python -m tests.benchmarks import --format json > import.json
 """
 
-KINDS = ("replay", "import", "host")
+KINDS = ("replay", "operations", "import", "host")
 ONLY_WHEN_NAMED = ("fuzz",)
 
 
@@ -55,6 +56,8 @@ def _measure(options: argparse.Namespace) -> Iterator[Row]:
     kinds = options.kind or KINDS
     if "replay" in kinds:
         yield from replay.measure(options.n or [100, 1000], options.rounds, options.shape)
+    if "operations" in kinds:
+        yield from operations.measure(options.rounds)
     if "import" in kinds:
         yield from imports.measure(max(options.rounds, 10))
     if "host" in kinds:
@@ -75,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         choices=[*KINDS, *ONLY_WHEN_NAMED, []],
         metavar="kind",
-        help="replay, import, host; all if none",
+        help="replay, operations, import, host, fuzz; all but fuzz if none",
     )
     parser.add_argument("-n", type=int, action="append", help="steps of a replayed workflow; 100 and 1000 if not given")
     parser.add_argument("--shape", action="append", choices=[shape.name for shape in SHAPES], help="replay only this")

@@ -13,7 +13,6 @@ import os
 import random
 import sys
 import time
-import traceback
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -30,7 +29,8 @@ HISTORIES = Path(__file__).parents[1] / "histories"
 PROGRESS = 50_000
 VALUES: tuple[Any, ...] = (
     None, True, False, 0, -1, 2**31, 2**70, 1.5, float("nan"), "", "x", "null", '{"id": 5}', "[", "\ud800",
-    "9999-99-99", "2026-01-02T03:04:05Z", "00:00:00", "99999999.00:00:00", [], {}, [[]], {"EventType": 5}, {"EventType": 99},
+    "9999-99-99", "2026-01-02T03:04:05Z", "00:00:00", "99999999.00:00:00", [], {}, [[]],
+    {"EventType": 5}, {"EventType": 99},
 )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ class Shape:
         steps: Its floor: yields one action a step as a plain dict and is sent each result.
         completion: The `EventType` that completes a step.
         result: The member of that event that holds the result, or None where there is none.
+        least_size: The least number of steps it is measured with.
     """
 
     name: str
@@ -38,6 +39,7 @@ class Shape:
     steps: Callable[[int], Generator[JSON, Any, Any]]
     completion: int
     result: str | None
+    least_size: int = 0
 
     def payload(self, n: int) -> str:
         """The context payload of the last turn."""
@@ -58,6 +60,10 @@ class Shape:
             indent=2,
             ensure_ascii=False,
         )
+
+
+BIG_RESULT = json.dumps([{"id": i, "name": f"item {i}", "price": i / 4, "tags": ["a", "b"]} for i in range(165)])
+"""What an activity returns that has much to say: 10 kB of JSON."""
 
 
 class Clock:
@@ -124,6 +130,14 @@ def _chain_history(n: int) -> Iterator[JSON]:
         yield _task_scheduled(i, Clock.text(clock.now))
         yield from _new_batch(clock)
         yield _task_completed(i, Clock.text(clock.now))
+
+
+def _big_history(n: int) -> Iterator[JSON]:
+    """A chain whose activities return 10 kB each."""
+    for event in _chain_history(n):
+        if event["EventType"] == 5:
+            event["Result"] = BIG_RESULT
+        yield event
 
 
 def _fan_out_history(n: int) -> Iterator[JSON]:
@@ -230,5 +244,6 @@ SHAPES = [
     Shape("fan-out", _fan_out_history, _fan_out, _bare_calls, 5, "Result"),
     Shape("timers", _timer_history, _timers, _bare_timers, 11, None),
     Shape("sub-orchestrations", _child_history, _children, _bare_children, 8, "Result"),
+    Shape("chain of 10 kB", _big_history, _chain, _bare_calls, 5, "Result", least_size=1000),
     Shape("events", _event_history, _events, _bare_waits, 15, "Input"),
 ]

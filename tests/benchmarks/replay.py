@@ -32,7 +32,8 @@ def measure(sizes: Sequence[int], rounds: int, shapes: Sequence[str] | None = No
         if shapes and shape.name not in shapes:
             continue
         for n in sizes:
-            yield from _measure(shape, n, rounds)
+            if n >= shape.least_size:
+                yield from _measure(shape, n, rounds)
 
 
 def _measure(shape: Shape, n: int, rounds: int) -> Iterator[Row]:
@@ -43,11 +44,11 @@ def _measure(shape: Shape, n: int, rounds: int) -> Iterator[Row]:
     repeats = {}
     for who, replay in contenders.items():
         _check(who, replay(payload), n)
-        repeats[who] = max(1, int(ROUND_SECONDS / _seconds(replay, payload, 1)))
+        repeats[who] = max(1, int(ROUND_SECONDS / seconds_of(replay, payload, 1)))
     seconds: dict[str, list[float]] = {who: [] for who in contenders}
     for _ in range(rounds):
         for who, replay in contenders.items():
-            seconds[who].append(_seconds(replay, payload, repeats[who]))
+            seconds[who].append(seconds_of(replay, payload, repeats[who]))
     floor = seconds.pop("floor")
     name = f"replay {shape.name} N={n}"
     yield Row.of(name, "floor", "ms", [value * 1e3 for value in floor])
@@ -55,11 +56,12 @@ def _measure(shape: Shape, n: int, rounds: int) -> Iterator[Row]:
         yield Row.of(name, who, "x floor", [value / least for value, least in zip(values, floor, strict=True)])
 
 
-def _seconds(replay: Replay, payload: str, repeats: int) -> float:
+def seconds_of(run: Callable[[str], object], payload: str, repeats: int) -> float:
+    """Seconds that one run takes, the mean of several."""
     gc.collect()
     start = time.perf_counter()
     for _ in range(repeats):
-        replay(payload)
+        run(payload)
     return (time.perf_counter() - start) / repeats
 
 
