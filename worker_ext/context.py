@@ -11,8 +11,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+from worker_ext import payloads
 from worker_ext.engine.http import HttpPolicy, HttpTask
-from worker_ext.engine.locks import request_lock
+from worker_ext.engine.locks import LockScope, request_lock
 from worker_ext.engine.orchestration import OrchestrationExecutor
 from worker_ext.engine.retries import PolicyRetryTask, RetryOptions, RetryTask
 from worker_ext.engine.tasks import (
@@ -21,17 +22,21 @@ from worker_ext.engine.tasks import (
     LongTimerTask,
     Task,
     TimerTask,
+    TypedWait,
     WaitTask,
     WhenAllSettledTask,
     WhenAllTask,
     WhenAnyTask,
+    leaf_for,
     timer_until,
 )
 from worker_ext.protocol import actions
 from worker_ext.protocol.codec import decode_value, encode_value, restore
 from worker_ext.protocol.durable_http import DurableHttpRequest, TokenSource
 from worker_ext.protocol.entity import EntityId
-from worker_ext.protocol.history import ExecutionStarted, HistoryEvent
+from worker_ext.protocol.history import ExecutionStarted
+from worker_ext.protocol.orchestrator import OrchestratorRequest
+from worker_ext.trigger_view import FunctionContext, HistoryEvent, TriggerView
 
 FunctionRef = str | Callable[..., Any]
 """A function by its registered name, or the decorated function itself."""
@@ -42,21 +47,47 @@ class DurableOrchestrationContext:
 
     Args:
         executor: The executor of this turn; it owns the state.
+        payload: What the trigger delivered.
+        input_type: The type that `get_input` reads the input as where it is told no other.
     """
 
-    def __init__(self, executor: OrchestrationExecutor) -> None:
+    def __init__(
+        self, executor: OrchestrationExecutor, payload: str | bytes = "", *, input_type: type | None = None
+    ) -> None:
         self._executor = executor
         self._schedule = executor.schedule
+        self._view = TriggerView(payload)
+        self._input_type = input_type
+
+    @classmethod
+    def from_json(cls, json_string: str | bytes, *, input_type: type | None = None) -> DurableOrchestrationContext:
+        """The context of the turn that a payload asks for.
+
+        Raises:
+            PayloadError: The payload breaks the contract.
+        """
+        return cls(OrchestrationExecutor(OrchestratorRequest.decode(json_string)), json_string, input_type=input_type)
+
+    @property
+    def executor(self) -> OrchestrationExecutor:
+        """The executor of this turn."""
+        return self._executor
 
     # -- what the orchestrator was given -----------------------------------------------------------------------------
 
-    def get_input(self) -> Any:
+    def get_input(self, expected_type: type | None = None) -> Any:
         """The input of this instance, or None where it has none.
+
+        Args:
+            expected_type: The type to read it as; by default the `input_type` of the trigger's decorator.
 
         Raises:
             PayloadError: The input holds a custom object whose class the app does not have.
+            TypeError: Typing is strict, and the input is of another type.
         """
-        value = self._executor.input
+        value, kind = self._executor.input, expected_type or self._input_type
+        if kind is not None:
+            return payloads.decode_as(kind, value) if isinstance(value, str) else payloads.restore_as(kind, value)
         return decode_value(value) if isinstance(value, str) else restore(value)
 
     @property
@@ -88,7 +119,12 @@ class DurableOrchestrationContext:
     @property
     def histories(self) -> list[HistoryEvent]:
         """The events of this execution so far, oldest first."""
-        return self._executor.request.history
+        return self._view.histories
+
+    @property
+    def function_context(self) -> FunctionContext:
+        """Members of the trigger's payload that nothing else gives, as attributes."""
+        return self._view.function_context
 
     def new_uuid(self) -> str:
         """A UUID that is the same on every replay, as text."""
@@ -100,29 +136,47 @@ class DurableOrchestrationContext:
 
     # -- activities and sub-orchestrations ---------------------------------------------------------------------------
 
-    def call_activity(self, name: FunctionRef, input_: Any = None) -> Task:
+    def call_activity(self, name: FunctionRef, input_: Any = None, expected_type: type | None = None) -> Task:
         """Runs an activity; the task gives its result.
 
         Args:
             name: The activity's name, or the decorated function.
-            input_: Its input, any JSON value.
-        """
-        function_name = name if isinstance(name, str) else _name_of(name, "activity")
-        action = actions.CallActivity(function_name=function_name, input=encode_value(input_))
-        return Leaf(self._schedule, action, function_name)
+            input_: Its input, any JSON value or an object with `to_json`.
+            expected_type: The type to read its result as; by default the one that a decorated function says it returns.
 
-    def call_activity_with_retry(self, name: FunctionRef, retry_options: RetryOptions, input_: Any = None) -> Task:
+        Raises:
+            ValueError: The name is empty, or what was passed is no activity.
+        """
+        if expected_type is None and isinstance(name, str) and name:
+            action = actions.CallActivity(function_name=name, input=encode_value(input_))
+            return Leaf(self._schedule, action, name)
+        action = actions.CallActivity(function_name=_name_of(name, "activity"), input=encode_value(input_))
+        return leaf_for(self._schedule, action, action.function_name, _decoder(name, expected_type))
+
+    def call_activity_with_retry(
+        self,
+        name: FunctionRef,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        expected_type: type | None = None,
+    ) -> Task:
         """Runs an activity, again when it fails; the task fails with the last attempt."""
         attempt = actions.CallActivity(function_name=_name_of(name, "activity"), input=encode_value(input_))
-        if retry_options.needs_worker:
-            return PolicyRetryTask(self._schedule, retry_options, attempt)
+        decode = _decoder(name, expected_type)
+        if retry_options.needs_worker or self._schedule.loop is not None:
+            return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
         action = actions.CallActivityWithRetry(
             function_name=attempt.function_name, input=attempt.input, retry_options=retry_options.wire
         )
-        return RetryTask(self._schedule, retry_options, action, attempt)
+        return RetryTask(self._schedule, retry_options, action, attempt, decode)
 
     def call_sub_orchestrator(
-        self, name: FunctionRef, input_: Any = None, instance_id: str | None = None, version: str | None = None
+        self,
+        name: FunctionRef,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: type | None = None,
     ) -> Task:
         """Starts a child orchestration; the task gives its output.
 
@@ -131,9 +185,13 @@ class DurableOrchestrationContext:
             input_: Its input, any JSON value.
             instance_id: The child's ID; made by the host where it is None.
             version: The child's version; the host's default where it is None.
+            expected_type: The type to read its output as; by default the one that a decorated function says it returns.
+
+        Raises:
+            ValueError: The name is empty, or what was passed is no orchestrator.
         """
         action = _child(name, input_, instance_id, version)
-        return Leaf(self._schedule, action, action.function_name)
+        return leaf_for(self._schedule, action, action.function_name, _decoder(name, expected_type))
 
     def call_sub_orchestrator_with_retry(
         self,
@@ -142,11 +200,13 @@ class DurableOrchestrationContext:
         input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
+        expected_type: type | None = None,
     ) -> Task:
         """Starts a child orchestration, again when it fails; the task fails with the last attempt."""
         attempt = _child(name, input_, instance_id, version)
-        if retry_options.needs_worker:
-            return PolicyRetryTask(self._schedule, retry_options, attempt)
+        decode = _decoder(name, expected_type)
+        if retry_options.needs_worker or self._schedule.loop is not None:
+            return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
         action = actions.CallSubOrchestratorWithRetry(
             function_name=attempt.function_name,
             input=attempt.input,
@@ -154,7 +214,7 @@ class DurableOrchestrationContext:
             version=version,
             retry_options=retry_options.wire,
         )
-        return RetryTask(self._schedule, retry_options, action, attempt)
+        return RetryTask(self._schedule, retry_options, action, attempt, decode)
 
     # -- time and events ---------------------------------------------------------------------------------------------
 
@@ -170,14 +230,23 @@ class DurableOrchestrationContext:
         end = self._schedule.now + fire_at if isinstance(fire_at, timedelta) else _utc(fire_at)
         return timer_until(self._schedule, end)
 
-    def wait_for_external_event(self, name: str, *, timeout: timedelta | None = None) -> Task:
+    def wait_for_external_event(
+        self, name: str, expected_type: type | None = None, *, timeout: timedelta | None = None
+    ) -> Task:
         """Waits for an event; the task gives its payload. Names ignore case; each event is delivered once.
 
         Args:
             name: The event's name.
+            expected_type: The type to read its payload as.
             timeout: How long to wait; then the task fails with TimeoutError. None for ever.
+
+        Raises:
+            ValueError: The name is empty.
         """
-        wait = WaitTask(self._schedule, name)
+        if not name:
+            raise ValueError("external_event_name cannot be empty")
+        decode = None if expected_type is None else payloads.decoder(expected_type)
+        wait = WaitTask(self._schedule, name) if decode is None else TypedWait(self._schedule, name, decode)
         if timeout is None:
             return wait
         return EventOrTimeoutTask(self._schedule, wait, timer_until(self._schedule, self._schedule.now + timeout))
@@ -221,25 +290,41 @@ class DurableOrchestrationContext:
                 "of type 'str'. Either set 'is_raw_str' to 'False', or ensure your 'content' is of type 'str'."
             )
         body = content if content is None or isinstance(content, str) else json.dumps(content)
-        request = DurableHttpRequest(method, uri, body, headers, token_source, timeout)
+        request = DurableHttpRequest(method, uri, body, headers, token_source, timeout=timeout)
         pause = self._executor.request.default_http_async_request_sleep_time_millseconds
         policy = HttpPolicy(poll, timedelta(milliseconds=pause), retry_options, status_codes_to_retry)
         return HttpTask(self._schedule, request, policy)
 
     # -- entities ----------------------------------------------------------------------------------------------------
 
-    def call_entity(self, entityId: EntityId, operationName: str, operationInput: Any = None) -> Task:  # noqa: N803
-        """Runs an operation of an entity; the task gives its result."""
+    def call_entity(
+        self,
+        entityId: EntityId,  # noqa: N803
+        operationName: str,  # noqa: N803
+        operationInput: Any = None,  # noqa: N803
+        expected_type: type | None = None,
+    ) -> Task:
+        """Runs an operation of an entity; the task gives its result.
+
+        Args:
+            entityId: The entity.
+            operationName: The operation.
+            operationInput: What its `get_input()` gives.
+            expected_type: The type to read its result as.
+
+        Raises:
+            ValueError: There is no entity ID.
+        """
         action = actions.CallEntity(
-            instance_id=str(entityId), operation=operationName, input=encode_value(operationInput)
+            instance_id=_entity(entityId), operation=operationName, input=encode_value(operationInput)
         )
-        return Leaf(self._schedule, action)
+        return leaf_for(self._schedule, action, "", payloads.decoder(expected_type))
 
     def signal_entity(self, entityId: EntityId, operationName: str, operationInput: Any = None) -> Task:  # noqa: N803
         """Sends an operation to an entity without waiting for it; the task is complete at once."""
         self._executor.check_open()
         action = actions.SignalEntity(
-            instance_id=str(entityId), operation=operationName, input=encode_value(operationInput)
+            instance_id=_entity(entityId), operation=operationName, input=encode_value(operationInput)
         )
         return self._executor.signal(action)
 
@@ -260,6 +345,20 @@ class DurableOrchestrationContext:
             OrchestratorError: There are no entities, or the host knows no locks.
         """
         return request_lock(self._executor, entities)
+
+    def lock(self, *entities: EntityId) -> LockScope:
+        """Locks entities for a block of an `async def` orchestrator; see `lock_entities`.
+
+            async with context.lock(source, target):
+                await context.call_entity(source, "withdraw", 5)
+
+        Meanwhile other branches may not reach the entities, call any other, or start sub-orchestrations: what they ask
+        for waits until the block has ended.
+
+        Raises:
+            OrchestratorError: There are no entities, or the host knows no locks.
+        """
+        return LockScope(request_lock(self._executor, entities))
 
     # -- several at once ---------------------------------------------------------------------------------------------
 
@@ -297,6 +396,21 @@ class DurableOrchestrationContext:
         """The custom status as set last in this turn."""
         return decode_value(self._executor.custom_status)
 
+    def patched(self, patch_id: str) -> bool:
+        """Whether this instance runs the new code of a change; so instances that began with the old one go on with it.
+
+            if context.patched("tell-the-customer"):
+                yield context.call_activity("TellCustomer")
+
+        False where the old code went on here without the change. It takes one sequence id where it is True: leave the
+        call in place, without the `if`, until no instance is left that has asked.
+
+        Args:
+            patch_id: What the change is called, once and for all.
+        """
+        self._executor.check_open()
+        return self._executor.patches.is_applied(patch_id)
+
     def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
         """Ends this execution at the next yield and starts the orchestrator anew with an empty history.
 
@@ -323,7 +437,21 @@ def _child(name: FunctionRef, input_: Any, instance_id: str | None, version: str
     )
 
 
+def _decoder(name: FunctionRef, expected_type: type | None) -> payloads.Decoder | None:
+    if expected_type is None and not isinstance(name, str):
+        return payloads.decoder(payloads.returned_type(name))
+    return payloads.decoder(expected_type)
+
+
+def _entity(entity_id: EntityId | None) -> str:
+    if entity_id is None:
+        raise ValueError("entity_id cannot be empty")
+    return str(entity_id)
+
+
 def _utc(time: datetime) -> datetime:
+    if not isinstance(time, datetime):
+        raise ValueError(f"create_timer was given {time!r}; expected a datetime or a timedelta")
     if time.tzinfo is None:
         raise TypeError(
             f"create_timer was given {time!r}, which has no time zone. Use context.current_utc_datetime + "
@@ -336,9 +464,11 @@ def _name_of(function: FunctionRef, kind: str) -> str:
     """The registered name of a function.
 
     Raises:
-        ValueError: A function was passed that is not decorated as what is called here.
+        ValueError: The name is empty, or a function was passed that is not decorated as what is called here.
     """
     if isinstance(function, str):
+        if not function:
+            raise ValueError("function_name cannot be empty")
         return function
     registered = getattr(function, "_function", None)
     if registered is None:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
+from worker_ext import payloads
 from worker_ext.engine.entity import EntityExecutor
-from worker_ext.protocol.codec import decode_json, decode_value, restore
+from worker_ext.protocol.codec import decode_plain, decode_value, encode_value, restore
+from worker_ext.protocol.entity import EntityBatchRequest, EntityId, EntityName, Signal
 
 
 class DurableEntityContext:
@@ -19,6 +24,27 @@ class DurableEntityContext:
     def __init__(self, executor: EntityExecutor) -> None:
         self._executor = executor
         self._new = not executor.exists
+
+    @classmethod
+    def from_json(cls, json_str: str | bytes) -> tuple[DurableEntityContext, list[dict[str, Any]]]:
+        """The context of the batch that a payload asks for, and its operations as the payload has them.
+
+        Raises:
+            PayloadError: The payload breaks the contract.
+        """
+        context = cls.of(EntityBatchRequest.decode(json_str))
+        batch: list[dict[str, Any]] = msgspec.to_builtins(context.executor.request.batch)
+        return context, batch
+
+    @classmethod
+    def of(cls, request: EntityBatchRequest) -> DurableEntityContext:
+        """The context of a batch."""
+        return cls(EntityExecutor(request, lambda: time.time_ns() // 1_000_000))
+
+    @property
+    def executor(self) -> EntityExecutor:
+        """The executor of this batch."""
+        return self._executor
 
     @property
     def entity_name(self) -> str:
@@ -40,27 +66,37 @@ class DurableEntityContext:
         """Whether the entity had no state before this batch."""
         return self._new
 
-    def get_input(self) -> Any:
-        """The input of the operation, or None where it has none."""
+    def get_input(self, expected_type: type | None = None) -> Any:
+        """The input of the operation, or None where it has none.
+
+        Args:
+            expected_type: The type to read it as.
+
+        Raises:
+            PayloadError: The input holds a custom object that cannot be made.
+            TypeError: Typing is strict, and the input is of another type.
+        """
         text = self._executor.check_open().input
         if text is None:
             return None
-        try:
-            value = decode_json(text)
-        except ValueError:
-            return text
+        value = decode_plain(text)
+        if expected_type is not None:
+            read = payloads.decode_as if isinstance(value, str) else payloads.restore_as
+            return read(expected_type, value)
         return decode_value(value) if isinstance(value, str) else restore(value)
 
-    def get_state(self, initializer: Callable[[], Any] | None = None) -> Any:
+    def get_state(self, initializer: Callable[[], Any] | None = None, expected_type: type | None = None) -> Any:
         """The state of the entity.
 
         Args:
             initializer: Makes the state of an entity that has none.
+            expected_type: The type to read the state as, the first time that an operation asks for it.
 
         Raises:
-            TypeError: The initializer cannot be called.
+            PayloadError: The state holds a custom object that cannot be made.
+            TypeError: The initializer cannot be called; or typing is strict, and the state is of another type.
         """
-        state = self._executor.get_state()
+        state = self._executor.get_state(payloads.decoder(expected_type) or decode_value)
         if state is not None or initializer is None:
             return state
         if not callable(initializer):
@@ -77,6 +113,32 @@ class DurableEntityContext:
         """Sets what the caller of the operation is answered."""
         self._executor.set_result(result)
 
+    def signal_entity(
+        self,
+        entityId: EntityId,  # noqa: N803
+        operationName: str,  # noqa: N803
+        operationInput: Any = None,  # noqa: N803
+    ) -> None:
+        """Sends an operation to another entity; it is sent when this operation does not fail.
+
+        Args:
+            entityId: The entity.
+            operationName: The operation.
+            operationInput: What its `get_input()` gives.
+        """
+        target = EntityName(entityId.name.lower(), entityId.key)
+        text = encode_value(encode_value(operationInput))  # twice, as what orchestrators send arrives
+        self._executor.signal(Signal(target=target, name=operationName, input=text))
+
     def destruct_on_exit(self) -> None:
         """Deletes the entity when the operation ends."""
         self._executor.delete()
+
+
+def __getattr__(name: str) -> Any:
+    """Finds `Entity` here, where azure-functions-durable 1.7.0 has it; its own module imports this one."""
+    if name == "Entity":
+        from worker_ext.v1_model import Entity
+
+        return Entity
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

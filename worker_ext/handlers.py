@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from worker_ext.context import DurableOrchestrationContext
-from worker_ext.engine.entity import EntityExecutor
-from worker_ext.engine.orchestration import OrchestrationExecutor
 from worker_ext.entity import DurableEntityContext
 from worker_ext.errors import OrchestrationFailedError
-from worker_ext.protocol.entity import EntityBatchRequest
-from worker_ext.protocol.orchestrator import OrchestratorRequest, failure_message
+from worker_ext.protocol.codec import check_size
+from worker_ext.protocol.entity import EntityBatchRequest, Operation
+from worker_ext.protocol.orchestrator import failure_message
 
 OrchestratorFunction = Callable[[DurableOrchestrationContext], Any]
 """User code: a generator function, or a plain function that returns its output at once."""
@@ -21,12 +19,15 @@ EntityFunction = Callable[[DurableEntityContext], Any]
 """User code of an entity; it is called once an operation."""
 
 
-def run_orchestrator(payload: str | bytes, orchestrator: OrchestratorFunction) -> str:
+def run_orchestrator(
+    payload: str | bytes, orchestrator: OrchestratorFunction, *, input_type: type | None = None
+) -> str:
     """Runs one turn of an orchestrator.
 
     Args:
         payload: What the orchestration trigger delivered.
         orchestrator: The user's function.
+        input_type: The type that `context.get_input()` reads the input as.
 
     Returns:
         The reply to the extension, as JSON text.
@@ -35,14 +36,26 @@ def run_orchestrator(payload: str | bytes, orchestrator: OrchestratorFunction) -
         PayloadError: The payload breaks the contract.
         OrchestrationFailedError: The orchestrator failed; the message carries the reply, the cause is its error.
     """
-    request = OrchestratorRequest.decode(payload)
-    executor = OrchestrationExecutor(request)
-    executor.start(orchestrator, DurableOrchestrationContext(executor))
-    executor.receive(request.history)
+    return run_turn(DurableOrchestrationContext.from_json(payload, input_type=input_type), orchestrator)
+
+
+def run_turn(context: DurableOrchestrationContext, orchestrator: OrchestratorFunction) -> str:
+    """Runs the turn that a context was made for.
+
+    Returns:
+        The reply to the extension, as JSON text.
+
+    Raises:
+        OrchestrationFailedError: The orchestrator failed; the message carries the reply, the cause is its error.
+        ValueError: The reply is too long for a message.
+    """
+    executor = context.executor
+    executor.start(orchestrator, context)
+    executor.receive(executor.request.history)
     state = executor.state()
     if executor.error is not None:
-        raise OrchestrationFailedError(failure_message(state)) from executor.error
-    return state.encode()
+        raise OrchestrationFailedError(check_size(failure_message(state))) from executor.error
+    return check_size(state.encode())
 
 
 def run_entity(payload: str | bytes, entity: EntityFunction) -> str:
@@ -59,46 +72,19 @@ def run_entity(payload: str | bytes, entity: EntityFunction) -> str:
         PayloadError: The payload breaks the contract.
     """
     request = EntityBatchRequest.decode(payload)
-    executor = EntityExecutor(request, lambda: time.time_ns() // 1_000_000)
-    context = DurableEntityContext(executor)
-    for operation in request.batch:
+    return run_batch(DurableEntityContext.of(request), request.batch, entity)
+
+
+def run_batch(context: DurableEntityContext, batch: Iterable[Operation], entity: EntityFunction) -> str:
+    """Runs the operations of the batch that a context was made for.
+
+    Returns:
+        The reply to the extension, as JSON text.
+
+    Raises:
+        ValueError: The reply is too long for a message.
+    """
+    executor = context.executor
+    for operation in batch:
         executor.run(operation, entity, context)
-    return executor.state().encode()
-
-
-class Orchestrator:
-    """An orchestrator of the v1 programming model: `main = Orchestrator.create(function)`."""
-
-    @classmethod
-    def create(cls, fn: OrchestratorFunction) -> Callable[[Any], str]:
-        """Makes the function that the host calls.
-
-        Args:
-            fn: The user's orchestrator.
-        """
-
-        def handle(context: Any) -> str:
-            body = getattr(context, "body", context)
-            return run_orchestrator(body, fn)
-
-        handle.orchestrator_function = fn  # type: ignore[attr-defined]
-        return handle
-
-
-class Entity:
-    """An entity of the v1 programming model: `main = Entity.create(function)`."""
-
-    @classmethod
-    def create(cls, fn: EntityFunction) -> Callable[[Any], str]:
-        """Makes the function that the host calls.
-
-        Args:
-            fn: The user's entity function.
-        """
-
-        def handle(context: Any) -> str:
-            body = getattr(context, "body", context)
-            return run_entity(body, fn)
-
-        handle.entity_function = fn  # type: ignore[attr-defined]
-        return handle
+    return check_size(executor.state().encode())

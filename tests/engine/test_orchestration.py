@@ -568,6 +568,7 @@ class TestDeterminism:
             (begun().child_created("A", 0), "sub-orchestration 'A'", "activity 'A'"),
             (begun().sent(0, "@counter@k", "add"), "a message to entity '@counter@k'", "activity 'A'"),
             (begun().scheduled("A", 0).scheduled("B", 1), "activity 'B'", "nothing"),
+            (begun().scheduled("A", 0).scheduled("B", -2), "activity 'B'", "nothing"),
         ],
     )
     def test_history_and_code_that_disagree_fail_with_both_sides_named(

@@ -3,19 +3,11 @@
 Where a reply differs on purpose the case is listed with its reason, and must differ: a listed case that agrees fails.
 """
 
-import importlib
-import json
-import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
-from typing import Any, NamedTuple
 
 import pytest
+from recordings import HISTORIES, Comparison, cases_of
 
-import worker_ext
-
-HISTORIES = Path(__file__).parents[1] / "histories"
 THEMES = sorted(file for file in HISTORIES.glob("gen_*.jsonl") if not file.name.startswith("gen_x_"))
 
 DIFFERS = {
@@ -26,67 +18,10 @@ DIFFERS = {
 }
 
 
-class Reply(NamedTuple):
-    """What one payload was and is answered."""
-
-    case: str
-    line: int
-    recorded: Any
-    given: Any
-
-
-@pytest.fixture
-def check(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
-    """The comparison that came with the recordings, and the programs on its path."""
-    monkeypatch.setenv("DURABLE_SDK", "worker_ext")
-    monkeypatch.syspath_prepend(str(HISTORIES))
-    monkeypatch.syspath_prepend(str(HISTORIES / "programs"))
-    before = set(sys.modules)
-    yield importlib.import_module("replay_check")
-    for name in set(sys.modules) - before:
-        if str(HISTORIES) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-
-
-class Payload(NamedTuple):
-    """What the worker hands to a function."""
-
-    body: str
-
-
-def function_of(record: dict[str, Any]) -> Callable[[Payload], str]:
-    module, name = record["program"].split(".py:")
-    program = importlib.import_module(module).PROGRAMS[name]
-    kind = worker_ext.Orchestrator if record["kind"] == "orchestrator" else worker_ext.Entity
-    return kind.create(program)
-
-
-def replies(file: Path, check: ModuleType) -> Iterator[Reply]:
-    for line, text in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
-        record = json.loads(text)
-        if record.get("reply") is None:
-            continue
-        try:
-            given = json.loads(function_of(record)(Payload(record["payload"])))
-        except worker_ext.OrchestrationFailedError as error:
-            given = {"$raised": f"{type(error).__name__}: {error}"}
-        yield Reply(record["case"], line, check.canon(record["reply"], False), check.canon(given, False))
-
-
 @pytest.mark.parametrize("file", THEMES, ids=lambda file: file.stem)
-def test_replies_are_the_recorded_ones(file: Path, check: ModuleType) -> None:
-    compared = list(replies(file, check))
-    different = [reply for reply in compared if not check.same(reply.recorded, reply.given)]
-    unexpected = [
-        f"{file.name}:{reply.line} {reply.case}: {check.difference(reply.recorded, reply.given)}"
-        for reply in different
-        if reply.case not in DIFFERS
-    ]
-    assert unexpected == []
-    assert compared
-    assert {reply.case for reply in different} == {reply.case for reply in compared} & DIFFERS.keys()
+def test_replies_are_the_recorded_ones(file: Path, recorded: Comparison) -> None:
+    recorded.check_all(recorded.replies(file), DIFFERS)
 
 
 def test_every_listed_difference_is_recorded() -> None:
-    cases = {json.loads(line)["case"] for file in THEMES for line in file.read_text(encoding="utf-8").splitlines()}
-    assert cases >= DIFFERS.keys()
+    assert cases_of(THEMES) >= DIFFERS.keys()

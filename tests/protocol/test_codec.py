@@ -8,14 +8,20 @@ import math
 import sys
 from collections import OrderedDict, namedtuple
 from datetime import UTC, datetime, timedelta, timezone
+from types import ModuleType
 from typing import Any
 
 import pytest
+from azure.functions._durable_functions import _serialize_custom_object, df_dumps, df_loads
 from hypothesis import example, given
 from strategies import any_json, aware_times, texts, timespans
 
 from worker_ext.errors import PayloadError
+from worker_ext.protocol import codec
 from worker_ext.protocol.codec import (
+    MAX_DEPTH,
+    _is_deeper_than,
+    check_size,
     decode_json,
     decode_value,
     encode_value,
@@ -54,6 +60,37 @@ class Unwritable:
 
 class Colour(enum.IntEnum):
     RED = 1
+
+
+class Priority(enum.Enum):
+    """A plain enum, which 1.7.0 writes by its `to_json`."""
+
+    LOW = 1
+    HIGH = 2
+
+    @staticmethod
+    def to_json(priority: Priority) -> str:
+        return priority.name
+
+    @staticmethod
+    def from_json(name: str) -> Priority:
+        return Priority[name]
+
+
+class Level(enum.StrEnum):
+    """Text itself, so that the standard library never asks for its `to_json`."""
+
+    LOW = "low"
+
+    @staticmethod
+    def to_json(level: Level) -> str:
+        return level.name
+
+
+class Mode(enum.Enum):
+    """A plain enum without a `to_json`."""
+
+    FAST = "fast"
 
 
 Point = namedtuple("Point", "x y")
@@ -189,9 +226,43 @@ def test_deep_values_survive(depth: int) -> None:
 
 
 @pytest.mark.parametrize("inner", ["", '{"__class__": 1}'])
-def test_text_nested_beyond_all_measure_is_its_own_value(inner: str) -> None:
+def test_text_nested_beyond_all_measure_is_refused(inner: str) -> None:
     text = "[" * 100_000 + inner + "]" * 100_000
-    assert decode_value(text) == text
+    with pytest.raises(PayloadError, match="value: the value is nested too deeply"):
+        decode_value(text)
+
+
+def test_a_number_longer_than_python_reads_is_refused() -> None:
+    with pytest.raises(PayloadError, match=r"value: Exceeds the limit .* for integer string conversion"):
+        decode_value("1" * 5_000)
+
+
+@pytest.mark.parametrize("opening,closing", ["[]", ('{"a":', "}"), ('[{"]":', "}]")])
+def test_values_nested_deeper_than_the_limit_are_not_written(opening: str, closing: str) -> None:
+    levels = sum(map(opening.count, "[{"))
+    depth = MAX_DEPTH // levels + 1
+    text = opening * depth + "0" + closing * depth
+    assert (_is_deeper_than(MAX_DEPTH, text), _is_deeper_than(depth * levels, text)) == (True, False)
+
+
+def test_a_value_nested_deeper_than_the_limit_is_refused_in_words() -> None:
+    value: list[Any] = []
+    for _ in range(MAX_DEPTH + 1):
+        value = [value]
+    with pytest.raises(ValueError, match="the value is nested too deeply: 1000 levels at most"):
+        encode_value(value)
+
+
+def test_brackets_in_strings_do_not_nest() -> None:
+    text = json.dumps(['["\\' * 2_000, "{" * 2_000])
+    assert (_is_deeper_than(1, text), _is_deeper_than(0, text)) == (False, True)
+
+
+def test_text_longer_than_a_message_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "MAX_CHARACTERS", 10)
+    assert check_size("0123456789") == "0123456789"
+    with pytest.raises(ValueError, match=r"the payload has 11 characters, and a message holds at most 10\. Keep large"):
+        check_size("0123456789a")
 
 
 def test_a_custom_object_nested_beyond_measure_is_refused() -> None:
@@ -257,6 +328,78 @@ def test_nothing_is_imported_for_a_payload() -> None:
     with pytest.raises(PayloadError):
         decode_value(json.dumps(envelope({}, name="s", module="this")))
     assert "this" not in sys.modules
+
+
+PLAIN_ENUMS = [
+    pytest.param(Priority.HIGH, id="alone"),
+    pytest.param({"deep": [1, (Priority.LOW, None)]}, id="inside"),
+    pytest.param(Parcel(1, Priority.LOW), id="in a custom object"),
+    pytest.param([math.nan, Priority.LOW], id="beside NaN"),
+]
+
+
+@pytest.mark.parametrize("value", PLAIN_ENUMS)
+def test_an_enum_with_to_json_is_written_by_it(value: Any) -> None:
+    """As 1.7.0 does it; the fast encoder alone would write the plain value of the enum."""
+    assert same(json.loads(encode_value(value)), json.loads(json.dumps(value, default=_serialize_custom_object)))
+
+
+@pytest.mark.parametrize("value", [Level.LOW, [Level.LOW], Colour.RED, {"c": Colour.RED}])
+def test_an_enum_of_text_or_numbers_is_written_plainly(value: Any) -> None:
+    assert encode_value(value) == json.dumps(value, separators=(",", ":"))
+
+
+@pytest.mark.parametrize(
+    "value,text", [(Mode.FAST, '"fast"'), ([Mode.FAST, Priority.LOW], None), ([Mode.FAST], '["fast"]')]
+)
+def test_a_plain_enum_without_to_json_is_written_by_its_value(value: Any, text: str | None) -> None:
+    assert encode_value(value) == (text or f'["fast",{json.dumps(envelope("LOW", "Priority"), separators=(",", ":"))}]')
+
+
+def test_enums_are_looked_for_again_after_an_import(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Until one is found, values are not searched for them."""
+    monkeypatch.setattr(codec, "_modules_without_enums", len(sys.modules))
+    assert encode_value([Priority.LOW]) == "[1]"
+    monkeypatch.setitem(sys.modules, "one_more", ModuleType("one_more"))
+    assert json.loads(encode_value([Priority.LOW])) == [envelope("LOW", "Priority")]
+
+
+def test_a_from_json_that_fails_is_named() -> None:
+    with pytest.raises(PayloadError, match=r"custom object .*Parcel: its from_json raised TypeError: .*weight"):
+        restore(envelope({}))
+
+
+# ---------------------------------------------------------------- strict typing
+
+
+@pytest.fixture
+def strict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AZURE_FUNCTIONS_DURABLE_STRICT_TYPING", "True")
+
+
+@pytest.mark.usefixtures("strict")
+class TestStrictTyping:
+    @pytest.mark.parametrize("value", [Parcel(3), Priority.LOW, {"a": 1}, [1.5, None], "text"], ids=repr)
+    def test_whole_values_are_written_as_ever(self, value: Any) -> None:
+        assert json.loads(encode_value(value)) == json.loads(df_dumps(value))
+
+    @pytest.mark.parametrize(
+        "value", [[Parcel(3)], Parcel(1, Parcel(2)), {"p": Priority.LOW}], ids=["list", "custom", "enum"]
+    )
+    def test_custom_objects_inside_others_are_refused(self, value: Any) -> None:
+        for write in (encode_value, df_dumps):
+            with pytest.raises(TypeError, match="not JSON serializable"):
+                write(value)
+
+    def test_no_class_is_chosen_by_a_payload(self) -> None:
+        text = json.dumps(envelope({"weight": 1}))
+        for read in (decode_value, df_loads):
+            with pytest.raises(TypeError, match="expected_type"):
+                read(text)
+
+    def test_custom_objects_inside_others_stay_dicts(self) -> None:
+        value = [envelope({"weight": 1})]
+        assert decode_value(json.dumps(value)) == df_loads(json.dumps(value)) == value
 
 
 # ---------------------------------------------------------------- times

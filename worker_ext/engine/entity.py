@@ -2,7 +2,8 @@
 
 State is held as JSON text between operations and as a value within one. What user code changes in that value counts
 as changed, whether or not it calls `set_state` again, as in azure-functions-durable 1.7.0. Beyond 1.7.0: a failed
-operation leaves the state as it was before, and results do not leak from one operation into the next.
+operation leaves the state as it was before and sends no signals, and results do not leak from one operation into the
+next.
 
 Source: durable-functions JSON protocol, section on entities.
 """
@@ -14,7 +15,7 @@ from typing import Any
 
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.codec import decode_value, encode_value
-from worker_ext.protocol.entity import EntityBatchRequest, EntityState, Operation, OperationResult
+from worker_ext.protocol.entity import EntityBatchRequest, EntityState, Operation, OperationResult, Signal
 
 _NOT_READ: Any = object()
 """Stands for a state that user code has not asked for: its text is still what counts."""
@@ -41,19 +42,21 @@ class EntityExecutor:
         self._value: Any = _NOT_READ
         self._result: Any = None
         self._results: list[OperationResult] = []
+        self._signals: list[Signal] = []
 
     # -- fed by the caller -------------------------------------------------------------------------------------------
 
     def run(self, operation: Operation, entity: Callable[[Any], Any], context: object) -> None:
         """Runs one operation; an error of user code is its result."""
         started = self._milliseconds()
-        before = self._exists, self._deleted, self._text
+        before, sent = (self._exists, self._deleted, self._text), len(self._signals)
         self.operation, self._result = operation, None
         try:
             entity(context)
             result, text = encode_value(self._result), self._text_now()
         except Exception as error:  # noqa: BLE001 - whatever user code raises is the operation's failure
             self._exists, self._deleted, self._text = before
+            del self._signals[sent:]
             result, is_error = encode_value(str(error) or type(error).__name__), True
         else:
             self._text, is_error = text, False
@@ -67,7 +70,7 @@ class EntityExecutor:
     def state(self) -> EntityState:
         """The decision after the operations so far."""
         text = self._text if self._exists and self._text is not None else "null"
-        return EntityState(entity_exists=self._exists, entity_state=text, results=self._results, signals=[])
+        return EntityState(entity_exists=self._exists, entity_state=text, results=self._results, signals=self._signals)
 
     # -- used by the context -----------------------------------------------------------------------------------------
 
@@ -89,11 +92,11 @@ class EntityExecutor:
             )
         return self.operation
 
-    def get_state(self) -> Any:
-        """The state as a value; None where there is none."""
+    def get_state(self, decode: Callable[[str | None], Any] = decode_value) -> Any:
+        """The state as a value; None where there is none. `decode` reads it where this operation has not done so."""
         self.check_open()
         if self._value is _NOT_READ:
-            self._value = decode_value(self._text)
+            self._value = decode(self._text)
         return self._value
 
     def set_state(self, state: Any) -> None:
@@ -107,6 +110,11 @@ class EntityExecutor:
         self.check_open()
         self._exists = not self._deleted
         self._result = result
+
+    def signal(self, signal: Signal) -> None:
+        """Sends an operation to another entity if the running one does not fail."""
+        self.check_open()
+        self._signals.append(signal)
 
     def delete(self) -> None:
         """Deletes the entity."""

@@ -28,6 +28,7 @@ from worker_ext.protocol.actions import (
     CallEntity,
     LockEntities,
     ReleaseEntities,
+    SignalEntity,
     WaitForExternalEvent,
     WhenAll,
     WhenAny,
@@ -112,11 +113,25 @@ class Group:
             self.bare = [leaf.through for leaf in self.leaves]
             self._closed = for_good
 
-    def action(self, *, ending: bool) -> AnyAction:
-        """The group as one action; an open group waits for its leaves unless the orchestrator is ending."""
+    def elements(self, *, ending: bool) -> Iterator[Element]:
+        """The group's entries of the action list: signals that lead it, then the rest as one action."""
+        leading = 0
+        for leaf in self.leaves:
+            if not isinstance(leaf.action, SignalEntity):
+                break
+            leading += 1
+            yield Element(leaf.action, START, pinned=False)
+        if leading < len(self.leaves):
+            yield Element(self._action(leading, ending), self.passed_at(ending=ending), pinned=self.pinned)
+
+    def _action(self, leading: int, ending: bool) -> AnyAction:
+        """The leaves as one action; an open group waits for them unless the orchestrator is ending."""
         shapes = self.bare if self.bare is not None else [leaf.through or not ending for leaf in self.leaves]
         actions = tuple(
-            leaf.action if bare else not_waiting(leaf.action) for leaf, bare in zip(self.leaves, shapes, strict=True)
+            [
+                leaf.action if bare else not_waiting(leaf.action)
+                for leaf, bare in zip(self.leaves, shapes, strict=True)
+            ][leading:]
         )
         return actions[0] if len(actions) == 1 else WhenAll(compound_actions=actions)
 
@@ -168,6 +183,11 @@ class Item:
     def consume(self, wait: WaitTask) -> None:
         """Takes note that a wait, of whichever item, got its event while this item was the last."""
         self.consumed.append((len(self.groups), wait))
+
+    def join(self, leaf: Leaf) -> None:
+        """Adds a leaf that the code started side by side with those of the last group."""
+        self.template = None
+        self.groups[-1].leaves.append(leaf)
 
     def add_hidden(self, leaf: Leaf, position: int) -> None:
         """Adds a leaf the code does not see."""
@@ -249,7 +269,7 @@ class Item:
     def _b_form(self, *, ending: bool) -> Iterator[Element]:
         for count, group in enumerate([None, *self.groups]):
             if group is not None:
-                yield Element(group.action(ending=ending), group.passed_at(ending=ending), pinned=group.pinned)
+                yield from group.elements(ending=ending)
             for after, wait in self.consumed:
                 if after == count:
                     yield Element(wait.action, _position(wait), pinned=True)

@@ -9,10 +9,13 @@ Source: durable-functions JSON protocol, sections 4.10.5 and 5.6 (schema V4).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from asyncio import CancelledError
+from collections.abc import Generator, Iterable, Sequence
+from contextvars import ContextVar
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from worker_ext.engine.clock import START
 from worker_ext.engine.tasks import Leaf
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import (
@@ -45,6 +48,37 @@ class LockTask(Leaf):
     def settle(self, value: Any, *, failed: bool = False) -> None:
         super().settle(HeldLocks(self._executor, self.ids), failed=failed)
 
+    def start(self) -> None:
+        if self.id < 0:
+            self.schedule.request_lock(self)
+
+    def __await__(self) -> Generator[Any, Any, HeldLocks]:
+        try:
+            locks: HeldLocks = yield from super().__await__()
+        except CancelledError:
+            self.abandon()
+            raise
+        section = self.schedule.section
+        if section is not None and section.request is self:
+            section.enter_code()
+        return locks
+
+    @property
+    def is_out_of_hand(self) -> bool:
+        return False
+
+    def leave(self) -> None:
+        """The block has ended."""
+        if self._executor.is_running:  # else the code is only let go until the next turn
+            self.schedule.leave_section(self.ids)
+
+    def abandon(self) -> None:
+        """Nobody waits for the lock any more: it is not requested, or released when it comes."""
+        if self.id < 0:
+            super().abandon()
+        else:
+            self.schedule.leave_section(self.ids)
+
 
 class HeldLocks:
     """Locked entities. Release them with `release()`, or use them in a `with` block."""
@@ -75,17 +109,97 @@ class HeldLocks:
             schedule.release(self.ids)
 
 
+class LockScope:
+    """Entities to be locked for the length of an `async with` block."""
+
+    def __init__(self, request: LockTask) -> None:
+        self._request = request
+
+    async def __aenter__(self) -> HeldLocks:
+        return await self._request
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._request.leave()
+
+
+_INSIDE: ContextVar[CriticalSection | None] = ContextVar("worker_ext_critical_section", default=None)
+"""The section that the running code, or the code that made its task, has entered."""
+
+
 class CriticalSection:
     """The section an orchestration is in, from the request to the release.
 
     Attributes:
         request: The lock request.
-        calls: The calls to locked entities that were listed in this section.
+        calls: The calls to locked entities that were listed in this section, or open when it was requested.
+        is_left: Whether the code wants no more of it, and it is released as soon as nothing in it is open.
     """
 
-    def __init__(self, request: LockTask) -> None:
+    def __init__(self, request: LockTask, open_leaves: Iterable[Leaf] = ()) -> None:
         self.request = request
-        self.calls: list[Leaf] = []
+        self.calls = [leaf for leaf in open_leaves if self._is_call(leaf.action)]
+        self.is_left = False
+        self._is_entered = False
+
+    def _is_call(self, action: AnyAction) -> bool:
+        return isinstance(action, CallEntity) and action.instance_id in self.ids
+
+    # -- among branches ----------------------------------------------------------------------------------------------
+
+    def enter_code(self) -> None:
+        """The running code has the lock; so has what it starts."""
+        self._is_entered = True
+        _INSIDE.set(self)
+
+    def leave(self) -> None:
+        """The code wants no more of it."""
+        self.is_left = True
+        if _INSIDE.get() is self:
+            _INSIDE.set(None)
+
+    @property
+    def is_inside(self) -> bool:
+        """Whether the running code has the lock. Where no branch has entered it is everybody's."""
+        return self.request.settled and not self.is_left and (not self._is_entered or _INSIDE.get() is self)
+
+    def admits(self, leaf: Leaf, *, is_inside: bool, is_behind: bool) -> bool:
+        """Whether the extension would take a leaf now; otherwise it has to wait in the worker.
+
+        Args:
+            leaf: The leaf.
+            is_inside: Whether it comes from the code that has the lock.
+            is_behind: Whether the extension is held up, so that it may start the leaf when the lock is granted.
+
+        Raises:
+            OrchestratorError: The leaf comes from inside and breaks a rule of critical sections.
+        """
+        action = leaf.action
+        if is_inside:
+            if self._is_call(action) and any(call.action.instance_id == action.instance_id and not call.settled for call in self.calls):  # type: ignore[union-attr]
+                return False
+            self._check(action)
+            return True
+        match action:
+            case LockEntities():
+                return False
+            case CallSubOrchestrator() | CallEntity():
+                return not self.request.settled and not is_behind
+            case SignalEntity(instance_id=entity) if entity in self.ids:
+                return not self.request.settled and not is_behind
+            case _:
+                return True
+
+    def take(self, leaf: Leaf) -> int:
+        """Takes note of a leaf that is started; the position that the extension must have passed before it does so."""
+        if not self._is_call(leaf.action):
+            return START
+        need = self.position if self.request.settled else START
+        self.calls.append(leaf)
+        return need
+
+    # -- for generators ----------------------------------------------------------------------------------------------
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -100,7 +214,7 @@ class CriticalSection:
     @property
     def position(self) -> int:
         """The position in history that the extension must have passed before anything happens to locked entities."""
-        return max(leaf.at for leaf in (self.request, *self.calls) if leaf.at is not None)
+        return max((leaf.at for leaf in (self.request, *self.calls) if leaf.at is not None), default=START)
 
     def enter(self, leaves: Iterable[Leaf]) -> bool:
         """Takes note of leaves that are about to be listed; whether any concerns locked entities.

@@ -12,7 +12,7 @@ from __future__ import annotations
 import inspect
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Raw, UnsetType
 
@@ -20,6 +20,7 @@ from worker_ext.engine.clock import START
 from worker_ext.engine.determinism import ReplaySafeIds, ScheduledEvent, check_scheduled
 from worker_ext.engine.generations import opened, with_continue_as_new
 from worker_ext.engine.in_flight import InFlight
+from worker_ext.engine.patches import Patches
 from worker_ext.engine.schedule import Schedule, TimerLimits
 from worker_ext.engine.tasks import Leaf, Task, TimerTask, WaitTask
 from worker_ext.errors import NonDeterminismError, OrchestratorError, PayloadError, TaskFailedError
@@ -53,7 +54,10 @@ from worker_ext.protocol.history import (
 )
 from worker_ext.protocol.orchestrator import OrchestratorRequest, OrchestratorState, ReplaySchema
 
-Steps = Generator[Any, Any, Any] | Coroutine[Any, Any, Any]
+if TYPE_CHECKING:
+    from worker_ext.engine.branches import Branches
+
+Steps = Generator[Any, Any, Any]
 """User code that has been started and can be resumed."""
 
 
@@ -70,6 +74,7 @@ class OrchestrationExecutor:
     Attributes:
         schedule: What the code has scheduled so far, and the orchestrator's clock.
         ids: The replay-safe ids of this execution.
+        patches: The changes of code that this execution has asked for.
         input: The input as the payload has it: JSON text where a client or an orchestrator of this package gave it.
         custom_status: The custom status as JSON text; None where none is set.
     """
@@ -88,9 +93,13 @@ class OrchestrationExecutor:
         if _has_any(request.history, EventSent):
             self.schedule.in_flight = InFlight(request.history)
         self.ids = ReplaySafeIds(request.instance_id)
+        self.patches = Patches(self.schedule, request.history)
         self.custom_status: str | None = None
         self._begin: Callable[[], Any] = _not_started
         self._steps: Steps | None = None
+        self._branches: Branches | None = None
+        self._aside: list[tuple[HistoryEvent, int]] | None = None
+        self._next_waiter = -1
         self._awaited: Task | None = None
         self._again: actions.ContinueAsNew | None = None
         self._preserve = False
@@ -103,7 +112,7 @@ class OrchestrationExecutor:
         self._waiters: dict[str, list[WaitTask]] = defaultdict(list)
         self._buffered: dict[str, deque[tuple[int, EventRaised]]] = defaultdict(deque)
         self._calls: dict[str, Leaf] = {}
-        self._next_position = iter(_positions(request.history)).__next__
+        self._positions = iter(_positions(request.history))
 
     # -- fed by the caller -------------------------------------------------------------------------------------------
 
@@ -113,22 +122,31 @@ class OrchestrationExecutor:
 
     def receive(self, events: Iterable[HistoryEvent]) -> None:
         """Takes the next events of the history."""
-        schedule, next_position = self.schedule, self._next_position
-        for event in events:
-            schedule.position = next_position()
-            receiver = _RECEIVERS[type(event)]
-            if receiver is not None:
-                receiver(self, event)
+        schedule = self.schedule
+        self._incoming = incoming = zip(events, self._positions, strict=False)  # events first: they end first
+        if self._branches is not None:
+            self._branches.loop.enter()
+        try:
+            if self._aside is not None:
+                self._set_aside()
+            for event, schedule.position in incoming:
+                receiver = _RECEIVERS[type(event)]
+                if receiver is not None:
+                    receiver(self, event)
+        finally:
+            if self._branches is not None:
+                self._branches.loop.exit()
 
     def state(self) -> OrchestratorState:
         """The decision after the events so far."""
+        self._end_stuck()
         self._let_go()
         output = self._encoded_output()
         error = self.error
         return OrchestratorState(
             is_done=self._ended and error is None and self.schedule.section is None,
             actions=self._actions(failed=error is not None),
-            output=UNSET if output is None else Raw(output.encode()),
+            output=UNSET if output is None or self.schedule.section is not None else Raw(output.encode()),
             error=UNSET if error is None else _text_of(error),
             custom_status=UNSET if self.custom_status is None else Raw(self.custom_status.encode()),
             schema_version=self._schema_version(),
@@ -188,6 +206,8 @@ class OrchestrationExecutor:
         if self._again is None:
             self._again = actions.ContinueAsNew(input=input_text)
             self._preserve = preserve
+            if self._branches is not None:
+                self._branches.leave()
 
     @property
     def continues_as_new(self) -> bool:
@@ -208,41 +228,53 @@ class OrchestrationExecutor:
             return
         finally:
             self._running = False
-        if inspect.isgenerator(outcome) or inspect.iscoroutine(outcome):
+        if inspect.iscoroutine(outcome):
+            self._branch(outcome)
+        elif inspect.isgenerator(outcome):
             self._steps = outcome
-            self._resume(None, False)
+            begin = Task(self.schedule)
+            begin.settle(None)
+            self._resume(begin)
         else:
             self._end(output=outcome)
 
-    def _resume(self, value: Any, failed: bool) -> None:
-        """Runs user code until it waits for something that has not settled."""
+    def _resume(self, task: Task) -> None:
+        """Runs user code from a settled task on, until it waits for something that has not settled."""
         steps, schedule = self._steps, self.schedule
         assert steps is not None
         self._running = True
         try:
             while True:
+                try:
+                    value, failed = task.value, task.failed
+                except (PayloadError, TypeError) as error:  # the result is no value of the expected type
+                    value, failed = error, True
                 task = steps.throw(value) if failed else steps.send(value)
                 if self._again is not None:
                     self._end()
                     return
-                if not isinstance(task, Task) or task.schedule is not schedule:
-                    value, failed = self._misuse(task), True
+                if getattr(task, "schedule", None) is not schedule:
+                    task = self._failed_with(self._misuse(task))
                     continue
                 try:
                     schedule.list_task(task)
                 except OrchestratorError as misuse:
-                    value, failed = misuse, True
-                    continue
+                    task = self._failed_with(misuse)
                 if not task.settled:
                     self._awaited = task
                     return
-                value, failed = task.value, task.failed
         except StopIteration as stop:
             self._end(output=stop.value)
         except Exception as error:  # noqa: BLE001 - whatever user code raises is the orchestrator's failure
             self._end(error=error)
         finally:
             self._running = False
+
+    def _failed_with(self, error: OrchestratorError) -> Task:
+        """A task that raises an error where the code has yielded."""
+        task = Task(self.schedule)
+        task.settle(error, failed=True)
+        return task
 
     def _misuse(self, task: object) -> OrchestratorError:
         """What is wrong with a yielded value that is no task of this orchestration."""
@@ -259,7 +291,58 @@ class OrchestrationExecutor:
         awaited = self._awaited
         if awaited is not None and awaited.settled:
             self._awaited = None
-            self._resume(awaited.value, awaited.failed)
+            self._resume(awaited)
+        elif self._branches is not None and not self._ended:
+            self._run_branches(self._branches)
+
+    def _branch(self, coroutine: Coroutine[Any, Any, Any]) -> None:
+        """Starts an `async def` orchestrator."""
+        from worker_ext.engine.branches import Branches
+
+        if self.schedule.schema < ReplaySchema.V2:
+            coroutine.close()
+            self._end(
+                error=OrchestratorError(
+                    "`async def` orchestrators need version 2.7 of the Durable extension or newer: it must offer "
+                    "schema V2. Raise the extension bundle's version in host.json, or write a generator"
+                )
+            )
+            return
+        self.schedule.on_leave = self._forget
+        self._next_waiter = 0
+        self._branches = Branches(self.schedule, coroutine)
+        self._branches.loop.enter()
+        self._run_branches(self._branches)
+
+    def _run_branches(self, branches: Branches) -> None:
+        """Runs `async def` code until all of it waits."""
+        self._running = True
+        try:
+            if branches.run():
+                self._end(output=branches.output, error=branches.error)
+        except OrchestratorError as error:  # the loop itself gave up
+            self._end(error=error)
+        finally:
+            self._running = False
+
+    def _end_stuck(self) -> None:
+        """Fails `async def` code that waits although nothing is under way that could ever wake it."""
+        for _ in range(_CLOSINGS):
+            if self._branches is None or self._ended or self._aside is not None or self._expects():
+                return
+            self._branches.loop.enter()
+            try:
+                error = self._branches.fail_stuck()
+                self._run_branches(self._branches)
+            finally:
+                self._branches.loop.exit()
+        self._end(error=error)
+
+    def _expects(self) -> bool:
+        """Whether anything is under way that will wake the code."""
+        return self.schedule.expects or any(
+            not wait.dropped for waiters in self._waiters.values() for wait in waiters
+        )
 
     def _end(self, *, output: Any = None, error: BaseException | None = None) -> None:
         self._ended = True
@@ -272,11 +355,13 @@ class OrchestrationExecutor:
     def _leave_section(self) -> None:
         """Releases what code that has ended left locked, as soon as no answer is outstanding."""
         section = self.schedule.section
-        if self._ended and section is not None and not section.busy:
+        if section is not None and (self._ended or section.is_left) and not section.busy:
             self.schedule.release(section.ids)
 
     def _let_go(self) -> None:
         """Closes code that waits; the next turn replays it. A `finally` that yields is closed yield by yield."""
+        if self._branches is not None:
+            self._branches.let_go()
         steps, self._steps = self._steps, None
         for _ in range(_CLOSINGS):
             if steps is None:
@@ -316,12 +401,15 @@ class OrchestrationExecutor:
         if leaf is None or leaf.through:
             return
         self._played = event.is_played
-        try:
-            value = decode_value(event.result)
-        except PayloadError as error:
-            leaf.settle(error, failed=True)
+        if not leaf.is_watched:
+            leaf.settle_with(event.result)
         else:
-            leaf.settle(value)
+            try:
+                value = leaf.decode(event.result)
+            except (PayloadError, TypeError) as error:
+                leaf.settle(error, failed=True)
+            else:
+                leaf.settle(value)
         self._wake()
 
     def _task_failed(self, event: TaskFailed | SubOrchestrationInstanceFailed) -> None:
@@ -340,14 +428,41 @@ class OrchestrationExecutor:
         leaf.settle(None)
         self._wake()
 
+    def _suspended(self, event: ExecutionSuspended) -> None:
+        """Branches are told of messages as the extension takes them: when the orchestration is resumed."""
+        if self._branches is not None:
+            self._aside = []
+            self._set_aside()
+
+    def _set_aside(self) -> None:
+        """Sets messages aside until the orchestration is resumed, and then takes them in order."""
+        aside, schedule = self._aside, self.schedule
+        assert aside is not None
+        for event, position in self._incoming:
+            if isinstance(event, _SET_ASIDE):
+                aside.append((event, position))
+                continue
+            schedule.position = position
+            if isinstance(event, ExecutionResumed):
+                self._aside = None
+                for message, schedule.position in aside:
+                    self._take(message)
+                return
+            self._take(event)
+
+    def _take(self, event: HistoryEvent) -> None:
+        receiver = _RECEIVERS[type(event)]
+        if receiver is not None and not isinstance(event, ExecutionSuspended):
+            receiver(self, event)
+
     def _raise_event(self, event: EventRaised) -> None:
-        if event.name in self._calls:
+        if self._calls and event.name in self._calls:
             self._answer(self._calls[event.name], event)
             return
         name = event.name.lower()
         waiters = None if self._ended else self._waiters.get(name)
         while waiters:
-            wait = waiters.pop()
+            wait = waiters.pop(self._next_waiter)
             if not wait.dropped:
                 self._played = event.is_played
                 self._hand_over(wait, self.schedule.position, event)
@@ -372,37 +487,63 @@ class OrchestrationExecutor:
         else:
             self._waiters[wait.key].append(wait)
 
+    def _forget(self, wait: WaitTask) -> None:
+        """Takes a wait that the code gave up out of the queue."""
+        waiters = self._waiters[wait.key]
+        if wait in waiters:
+            waiters.remove(wait)
+
     def _hand_over(self, wait: WaitTask, position: int, event: EventRaised) -> None:
         try:
-            wait.settle(decode_value(event.input))
-        except PayloadError as error:
+            value = wait.decode(event.input)
+        except (PayloadError, TypeError) as error:
             wait.settle(error, failed=True)
+        else:
+            wait.settle(value)
         wait.at = position
-        if wait.listed:
+        if wait.entered:
             self.schedule.consume(wait)
 
     def _event_sent(self, event: EventSent) -> None:
         self._check(event)
         leaf = self._leaf(event.event_id)
         if leaf is not None and isinstance(leaf.action, actions.CallEntity | actions.LockEntities):
-            request = codec.decode_json(event.input or "{}")
-            self._calls[str(request.get("id"))] = leaf
+            self._calls[str(self._message(event).get("id"))] = leaf
 
     def _answer(self, leaf: Leaf, event: EventRaised) -> None:
         """Settles a call of an entity with its answer."""
         if leaf.settled:
             return
         self._played = event.is_played
-        answer = codec.decode_json(event.input or "{}")
+        answer = self._message(event)
         is_call = isinstance(leaf.action, actions.CallEntity)
-        value = decode_value(answer.get("result")) if is_call else None
-        if "exceptionType" in answer:
-            operation = getattr(leaf.action, "operation", "")
-            leaf.settle(TaskFailedError(operation, str(value), text=str(value)), failed=True)
+        failed = "exceptionType" in answer
+        try:
+            value = (decode_value if failed else leaf.decode)(answer.get("result")) if is_call else None
+        except (PayloadError, TypeError) as error:
+            leaf.settle(error, failed=True)
         else:
-            leaf.settle(value)
+            if failed:
+                operation = getattr(leaf.action, "operation", "")
+                value = TaskFailedError(operation, str(value), text=str(value))
+            leaf.settle(value, failed=failed)
         self._wake()
         self._leave_section()
+
+    def _message(self, event: EventSent | EventRaised) -> dict[str, Any]:
+        """What an event to or from an entity carries.
+
+        Raises:
+            PayloadError: It is not a JSON object.
+        """
+        try:
+            message = codec.decode_json(event.input or "{}")
+        except ValueError:
+            message = None
+        if not isinstance(message, dict):
+            where = f"$.history[{self.schedule.position}].Input"
+            raise PayloadError(where, f"expected the message of an entity as a JSON object, found {event.input!r}")
+        return message
 
     # -- determinism -------------------------------------------------------------------------------------------------
 
@@ -425,11 +566,11 @@ class OrchestrationExecutor:
 
     def _leaf(self, leaf_id: int) -> Leaf | None:
         leaves = self.schedule.leaves
-        return leaves[leaf_id] if leaf_id < len(leaves) else None
+        return leaves[leaf_id] if 0 <= leaf_id < len(leaves) else None
 
     def _location(self) -> str | None:
         """The source line at which user code waits."""
-        steps: Any = self._steps
+        steps: Any = self._steps if self._branches is None else self._branches.coroutine
         line = None
         while steps is not None:
             frame = getattr(steps, "gi_frame", None) or getattr(steps, "cr_frame", None)
@@ -462,6 +603,16 @@ class OrchestrationExecutor:
             return None
 
 
+_SET_ASIDE = (
+    TaskCompleted,
+    TaskFailed,
+    SubOrchestrationInstanceCompleted,
+    SubOrchestrationInstanceFailed,
+    TimerFired,
+    EventRaised,
+)
+"""The events that the extension sets aside while an orchestration is suspended."""
+
 _RECEIVERS: dict[type[Event], Callable[[OrchestrationExecutor, Any], None] | None] = {
     TaskCompleted: OrchestrationExecutor._task_completed,
     TaskScheduled: OrchestrationExecutor._task_scheduled,
@@ -475,10 +626,10 @@ _RECEIVERS: dict[type[Event], Callable[[OrchestrationExecutor, Any], None] | Non
     EventRaised: OrchestrationExecutor._raise_event,
     EventSent: OrchestrationExecutor._event_sent,
     ExecutionStarted: OrchestrationExecutor._started,
+    ExecutionSuspended: OrchestrationExecutor._suspended,
     **dict.fromkeys(
         (
             OrchestratorCompleted,
-            ExecutionSuspended,
             ExecutionResumed,
             ExecutionTerminated,
             ExecutionCompleted,
@@ -498,7 +649,8 @@ def _not_started() -> None:
 
 
 def _text_of(error: BaseException) -> str:
-    return str(error) or type(error).__name__
+    text = str(error) or type(error).__name__
+    return text.encode(errors="backslashreplace").decode()  # lone surrogates cannot be sent
 
 
 def _failure(name: str, event: TaskFailed | SubOrchestrationInstanceFailed) -> TaskFailedError:
@@ -542,20 +694,26 @@ def _has_any(events: list[HistoryEvent], kind: type[Event]) -> bool:
 
 
 def _positions(events: list[HistoryEvent]) -> Sequence[int]:
-    """The position of each event: its index, but that of the resumption for events that came while suspended.
+    """The position of each event: its place in the order in which the extension takes them.
 
-    The extension sets such events aside and takes them in order when the orchestration is resumed.
+    While suspended the extension sets messages aside, and takes them in order when the orchestration is resumed.
     """
     if not _has_any(events, ExecutionSuspended):
         return range(len(events))
-    positions = list(range(len(events)))
-    suspended: int | None = None
+    taken: list[int] = []
+    aside: list[int] | None = None
     for index, event in enumerate(events):
+        if aside is not None and isinstance(event, _SET_ASIDE):
+            aside.append(index)
+            continue
+        taken.append(index)
         if isinstance(event, ExecutionSuspended):
-            suspended = index if suspended is None else suspended
-        elif isinstance(event, ExecutionResumed) and suspended is not None:
-            positions[suspended:index] = [index] * (index - suspended)
-            suspended = None
-    if suspended is not None:
-        positions[suspended:] = [len(events)] * (len(events) - suspended)
+            aside = [] if aside is None else aside
+        elif isinstance(event, ExecutionResumed) and aside is not None:
+            taken += aside
+            aside = None
+    taken += aside or ()
+    positions = [0] * len(events)
+    for position, index in enumerate(taken):
+        positions[index] = position
     return positions

@@ -15,7 +15,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
-from worker_ext.engine.tasks import Leaf, LongTimerTask, Task, TimerTask, timer_until
+from worker_ext.engine.tasks import Decoder, Leaf, LongTimerTask, Task, TimerTask, leaf_for, timer_until
+from worker_ext.errors import TaskFailedError
 from worker_ext.protocol import actions
 from worker_ext.protocol.actions import AnyAction, CallActivity, CallSubOrchestrator
 
@@ -59,9 +60,9 @@ class RetryOptions:
 
     first_retry_interval_in_milliseconds: int
     max_number_of_attempts: int
-    backoff_coefficient: float = 1
-    max_retry_interval_in_milliseconds: int | None = None
-    retry_timeout_in_milliseconds: int | None = None
+    backoff_coefficient: float = field(default=1, kw_only=True)
+    max_retry_interval_in_milliseconds: int | None = field(default=None, kw_only=True)
+    retry_timeout_in_milliseconds: int | None = field(default=None, kw_only=True)
     jitter: float = field(default=0, kw_only=True)
     non_retryable: Sequence[type[BaseException] | str] = field(default=(), kw_only=True)
     handler: Callable[[RetryContext], bool] | None = field(default=None, kw_only=True)
@@ -116,6 +117,11 @@ class RetryOptions:
         return self.handler is None or bool(self.handler(context))
 
 
+def is_failed_attempt(attempt: Task) -> bool:
+    """Whether an attempt failed where it ran. A result that cannot be read is no reason to run it again."""
+    return attempt.failed and isinstance(attempt.value, TaskFailedError)
+
+
 class RetryTask(Task):
     """An activity or sub-orchestration that the extension tries again when it fails.
 
@@ -123,20 +129,26 @@ class RetryTask(Task):
     attempt there is no delay either.
     """
 
-    __slots__ = ("_attempts", "_error", "action", "attempt", "first", "item", "options", "started")
+    __slots__ = ("_attempts", "_decode", "_error", "action", "attempt", "first", "item", "options", "started")
 
     def __init__(
-        self, schedule: Schedule, options: RetryOptions, action: AnyAction, attempt: CallActivity | CallSubOrchestrator
+        self,
+        schedule: Schedule,
+        options: RetryOptions,
+        action: AnyAction,
+        attempt: CallActivity | CallSubOrchestrator,
+        decode: Decoder | None = None,
     ) -> None:
         super().__init__(schedule)
         self.options = options
+        self._decode = decode
         self.action = action
         self.attempt = attempt
         self.item: Item | None = None
         self._attempts = 1
         self._error: Any = None
         self.started = schedule.now
-        self.first = Leaf(schedule, attempt, attempt.function_name)
+        self.first = leaf_for(schedule, attempt, attempt.function_name, decode)
         self.first.watch(self)
 
     @property
@@ -151,11 +163,11 @@ class RetryTask(Task):
     def member_settled(self, member: Task) -> None:
         if isinstance(member, TimerTask):
             self._delay_over()
-        elif member.failed:
+        elif is_failed_attempt(member):
             self._error = member.value
             self._attempt_failed()
         else:
-            self.settle(member.value)
+            self.settle(member.value, failed=member.failed)
 
     def _attempt_failed(self) -> None:
         exhausted = self._attempts >= self.options.max_number_of_attempts
@@ -171,7 +183,7 @@ class RetryTask(Task):
             self.settle(self._error, failed=True)
         else:
             self._attempts += 1
-            self._start(Leaf(self.schedule, self.attempt, self.attempt.function_name))
+            self._start(leaf_for(self.schedule, self.attempt, self.attempt.function_name, self._decode))
 
     def _start(self, leaf: Leaf) -> None:
         leaf.watch(self)
@@ -184,11 +196,12 @@ class SteppedTask(Task):
     Steps that were not started when the orchestrator ends never are.
     """
 
-    __slots__ = ("first",)
+    __slots__ = ("_current", "first")
 
     def __init__(self, schedule: Schedule, first: Leaf) -> None:
         super().__init__(schedule)
         self.first = first
+        self._current: Task = first
         first.watch(self)
 
     @property
@@ -197,8 +210,15 @@ class SteppedTask(Task):
 
     def step(self, task: Leaf | LongTimerTask) -> None:
         """Starts the next step."""
+        self._current = task
         task.watch(self)
         self.schedule.add_step(task.first if isinstance(task, LongTimerTask) else task)
+
+    def start(self) -> None:
+        self.first.start()
+
+    def abandon(self) -> None:
+        self._current.unwatch(self)
 
     def pause(self, delay: timedelta) -> None:
         """Starts a delay as the next step."""
@@ -208,10 +228,17 @@ class SteppedTask(Task):
 class PolicyRetryTask(SteppedTask):
     """An activity or sub-orchestration that the worker tries again, by options the extension does not know."""
 
-    __slots__ = ("_attempt", "_attempts", "_options", "_started")
+    __slots__ = ("_attempt", "_attempts", "_decode", "_options", "_started")
 
-    def __init__(self, schedule: Schedule, options: RetryOptions, attempt: CallActivity | CallSubOrchestrator) -> None:
-        super().__init__(schedule, Leaf(schedule, attempt, attempt.function_name))
+    def __init__(
+        self,
+        schedule: Schedule,
+        options: RetryOptions,
+        attempt: CallActivity | CallSubOrchestrator,
+        decode: Decoder | None = None,
+    ) -> None:
+        super().__init__(schedule, leaf_for(schedule, attempt, attempt.function_name, decode))
+        self._decode = decode
         self._options = options
         self._attempt = attempt
         self._attempts = 1
@@ -220,11 +247,11 @@ class PolicyRetryTask(SteppedTask):
     def member_settled(self, member: Task) -> None:
         if isinstance(member, TimerTask | LongTimerTask):
             self._attempts += 1
-            self.step(Leaf(self.schedule, self._attempt, self._attempt.function_name))
-        elif member.failed:
+            self.step(leaf_for(self.schedule, self._attempt, self._attempt.function_name, self._decode))
+        elif is_failed_attempt(member):
             self._attempt_failed(member.value)
         else:
-            self.settle(member.value)
+            self.settle(member.value, failed=member.failed)
 
     def _attempt_failed(self, error: BaseException) -> None:
         elapsed = self.schedule.now - self._started

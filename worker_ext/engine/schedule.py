@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from worker_ext.engine.clock import START, ReplayClock
 from worker_ext.engine.in_flight import InFlight
@@ -28,13 +29,17 @@ from worker_ext.engine.tasks import (
     Leaf,
     Task,
     TimerTask,
+    TypedLeaf,
     WaitTask,
 )
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import AnyAction, CallEntity, ReleaseEntities
 from worker_ext.protocol.orchestrator import ReplaySchema
 
-_SINGLE = frozenset({Leaf, TimerTask, WaitTask})
+if TYPE_CHECKING:
+    from worker_ext.engine.loop import DurableLoop
+
+_SINGLE = frozenset({Leaf, TimerTask, TypedLeaf, WaitTask})
 """Tasks that may stand for themselves in the list."""
 
 HOST_MAX_RETRY_INTERVAL = timedelta(days=6)
@@ -73,10 +78,19 @@ class Schedule:
         on_wait: Told of a wait that was listed.
         in_flight: What history knows of calls to entities, where another engine may have begun the instance.
         has_locked: Whether anything was ever locked, so that the list needs schema V4.
+        loop: The loop of an `async def` orchestrator; None for a generator.
+        joins: Whether what an `async def` orchestrator starts now joins what it started since the last event.
+        on_leave: Told of a wait that the code gave up.
+        held: Leaves that wait, in the worker, for the end of a critical section, and whether code inside it asked.
     """
 
     def __init__(self, instance_id: str, begin: str, schema: ReplaySchema, limits: TimerLimits) -> None:
         self.instance_id = instance_id
+        self.loop: DurableLoop | None = None
+        self.on_leave: Callable[[WaitTask], None] = lambda wait: None
+        self.held: list[tuple[Leaf, bool]] = []
+        self.joins = False
+        self._numbered = 0
         self.position = START
         self.ended = False
         self.section: CriticalSection | None = None
@@ -104,6 +118,8 @@ class Schedule:
     def end(self) -> None:
         """The code has ended: its open timers are cancelled, and nothing waits for what else it left open."""
         self.ended = True
+        self.joins = False
+        self.held.clear()
         for leaf in self.leaves:
             if type(leaf) is TimerTask and not leaf.through and not leaf.hidden:
                 leaf.cancel()
@@ -119,32 +135,36 @@ class Schedule:
 
     def list_task(self, task: Task) -> None:
         """Lists what a yielded task consists of, as far as it is not listed yet."""
-        if type(task) in _SINGLE and self.section is None:
-            if not task.listed:
-                self._list_single(task)  # type: ignore[arg-type]  # type(task) does not narrow
-        else:
+        kind = type(task)
+        if self.section is not None or kind not in _SINGLE:
             self._list_item(task)
+        elif kind is WaitTask:
+            if not task.entered:  # type: ignore[attr-defined]  # kind is what type() says
+                self._list_wait(task)  # type: ignore[arg-type]
+        elif task.id < 0:  # type: ignore[attr-defined]
+            self._list_leaf(task)  # type: ignore[arg-type]
 
-    def _list_single(self, task: Leaf | WaitTask) -> None:
-        """Lists a task that stands for itself; what most yields are."""
-        if isinstance(task, WaitTask):
-            if self.on_new_wait is not None and self.on_new_wait(task):
-                return
-            if self._last is not None:
-                self._freeze()
-            task.entered = True
-            self._last = task
-            self.on_wait(task)
+    def _list_wait(self, wait: WaitTask) -> None:
+        """Lists a wait that stands for itself."""
+        if self.on_new_wait is not None and self.on_new_wait(wait):
             return
         if self._last is not None:
             self._freeze()
-        if self._has_limits and isinstance(task, TimerTask) and self._needs_sync(task):
+        wait.entered = True
+        self._last = wait
+        self.on_wait(wait)
+
+    def _list_leaf(self, leaf: Leaf) -> None:
+        """Lists a leaf that stands for itself; what most yields are."""
+        if self._last is not None:
+            self._freeze()
+        if self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf):
             self._add_sync()
-        task.id = len(self.leaves)
-        if self.in_flight is not None and isinstance(task.action, CallEntity):
-            self.in_flight.fit(self, task)
-        self.leaves.append(task)
-        self._last = task
+        leaf.id = len(self.leaves)
+        if self.in_flight is not None and isinstance(leaf.action, CallEntity):
+            self.in_flight.fit(self, leaf)
+        self.leaves.append(leaf)
+        self._last = leaf
 
     def _list_item(self, task: Task) -> None:
         new = Listing(self.on_new_wait)
@@ -173,6 +193,10 @@ class Schedule:
 
     def list_signal(self, leaf: Leaf) -> None:
         """Lists a leaf that nothing waits for: it is through the moment it is sent."""
+        if self.loop is not None:
+            leaf.through = True
+            self.start(leaf)
+            return
         if self.section is not None:
             self.section.enter([leaf])
         self._freeze()
@@ -189,6 +213,9 @@ class Schedule:
         """
         section = self.section
         if section is None or section.ids != ids:
+            return
+        if self.loop is not None:
+            self._release_among_branches(section)
             return
         if section.busy:
             raise OrchestratorError(
@@ -221,11 +248,124 @@ class Schedule:
 
     def add_step(self, leaf: Leaf) -> None:
         """Lists the next leaf of a task that the worker makes of several."""
+        if self.loop is not None:
+            self.start(leaf)
+            return
         self._freeze()
         if self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf):
             self._add_sync()
         self._number(leaf)
         self._last = leaf
+
+    # -- branches side by side: one group a wake-up ------------------------------------------------------------------
+
+    def start(self, leaf: Leaf) -> None:
+        """Starts a leaf of an `async def` orchestrator: it joins what else was started since the last event."""
+        if self.section is None:
+            self._join(leaf)
+        else:
+            self._start_in_section(self.section, leaf, is_inside=self.section.is_inside)
+
+    def _start_in_section(self, section: CriticalSection, leaf: Leaf, *, is_inside: bool) -> None:
+        if section.admits(leaf, is_inside=is_inside, is_behind=self.barrier == NEVER):
+            self._join(leaf, section.take(leaf))
+        else:
+            self.held.append((leaf, is_inside))
+
+    def request_lock(self, request: LockTask) -> None:
+        """Starts a request for locks, or holds it back until the section before it has ended."""
+        if self.section is None:
+            self.section = CriticalSection(request, [leaf for leaf in self.leaves if not leaf.through])
+            self.has_locked = True
+            self._join(request)
+        else:
+            self.start(request)
+
+    def _join(self, leaf: Leaf, need: int = START, ids: int = 1) -> None:
+        """Adds a leaf to the group of this wake-up.
+
+        Args:
+            leaf: The leaf.
+            need: The position in history that the extension must have passed before it starts the leaf.
+            ids: How many ids it takes.
+        """
+        if not self.joins:
+            self.joins = True
+            if self._last is not None:
+                self._freeze()
+        if (need > START and need > self.barrier) or (
+            self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf)
+        ):
+            self._freeze()
+            self._add_sync()
+        leaf.id = len(self.leaves)
+        if ids == 1:
+            self.leaves.append(leaf)
+        else:
+            self.leaves.extend([leaf] * ids)
+        last = self._last
+        if last is None:
+            self._last = leaf
+        elif isinstance(last, Item):
+            last.join(leaf)
+        else:
+            assert isinstance(last, Leaf), "waits are not listed before their event"
+            self._last = Item(None, [last, leaf], [])
+
+    def enter(self, wait: WaitTask) -> None:
+        """Lets a wait of an `async def` orchestrator queue for its event; it is listed when it gets one."""
+        if self.on_new_wait is not None and self.on_new_wait(wait):
+            return
+        wait.entered = True
+        self.on_wait(wait)
+
+    def leave(self, wait: WaitTask) -> None:
+        """The code has given up a wait. Awaited again, it queues again."""
+        wait.dropped = True
+        if wait.entered:
+            wait.entered = False
+            self.on_leave(wait)
+
+    def withdraw(self, leaf: Leaf) -> None:
+        """Nothing waits for a leaf any more: one that was held back is not started."""
+        if self.held:
+            self.held = [entry for entry in self.held if entry[0] is not leaf]
+
+    def retry_held(self) -> None:
+        """Starts what was held back, as far as the critical section now allows it."""
+        waiting, self.held = self.held, []
+        for leaf, is_inside in waiting:
+            if self.section is None:
+                leaf.start()
+            else:
+                self._start_in_section(self.section, leaf, is_inside=is_inside)
+
+    def leave_section(self, ids: tuple[str, ...]) -> None:
+        """The code has left its critical section: it is released when the last call in it has been answered."""
+        section = self.section
+        if section is not None and section.ids == ids:
+            section.leave()
+            self.release(ids)
+
+    def _release_among_branches(self, section: CriticalSection) -> None:
+        section.leave()
+        if section.busy:
+            return
+        self.section = None
+        leaf = Leaf(self, ReleaseEntities())
+        leaf.settled = leaf.through = True
+        self._join(leaf, section.position, len(section.ids))
+        self.retry_held()
+
+    def next_number(self) -> int:
+        """The number of the next task that is put into a set."""
+        self._numbered += 1
+        return self._numbered
+
+    @property
+    def expects(self) -> bool:
+        """Whether anything is under way that the extension will answer."""
+        return any(not leaf.through for leaf in reversed(self.leaves))
 
     def is_long(self, end: datetime) -> bool:
         """Whether a timer until then is longer than the extension's store takes in one piece."""

@@ -13,40 +13,66 @@ Source: durable-functions JSON protocol, composite tasks, timers, retry algorith
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from asyncio import CancelledError
+from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 import msgspec
 
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import AnyAction, CreateTimer, WaitForExternalEvent
+from worker_ext.protocol.codec import decode_value
 
 if TYPE_CHECKING:
+    from worker_ext.engine.loop import DurableLoop
     from worker_ext.engine.schedule import Schedule
 
 
+Decoder = Callable[[str | None], Any]
+"""Makes the value of a task of the JSON text that it ended with."""
+
+
+class TaskState(Enum):
+    """Whether a task has ended, and how."""
+
+    RUNNING = 0
+    SUCCEEDED = 1
+    FAILED = 2
+
+
+class Watcher(Protocol):
+    """Who is told of the end of a task."""
+
+    def member_settled(self, member: Task) -> None:
+        """The task has settled."""
+
+    def member_cancelled(self, member: Task) -> None:
+        """The task was cancelled and will never settle."""
+
+
 class Task:
-    """Something an orchestrator can yield.
+    """Something an orchestrator can yield or await.
 
     Attributes:
         schedule: The schedule of the orchestration it belongs to.
         settled: Whether it has ended, well or badly.
         failed: Whether it has ended badly.
-        value: Its result or its error; None before it ends.
         at: The position in history where it ended.
         through: Whether the extension no longer waits for it: it has ended or was cancelled.
     """
 
-    __slots__ = ("_watcher", "_watchers", "at", "failed", "schedule", "settled", "through", "value")
+    __slots__ = ("_number", "_value", "_watcher", "_watchers", "at", "failed", "schedule", "settled", "through")
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.settled = self.through = self.failed = False
-        self.value: Any = None
+        self._value: Any = None
         self.at: int | None = None
-        self._watcher: Task | None = None
-        self._watchers: list[Task] | None = None
+        self._watcher: Watcher | None = None
+        self._watchers: list[Watcher] | None = None
+        self._number: int | None = None
 
     @property
     def is_completed(self) -> bool:
@@ -59,14 +85,66 @@ class Task:
         return self.failed
 
     @property
+    def state(self) -> TaskState:
+        """Whether the task has ended, and how."""
+        if not self.settled:
+            return TaskState.RUNNING
+        return TaskState.FAILED if self.failed else TaskState.SUCCEEDED
+
+    @property
     def result(self) -> Any:
         """The value of a completed task; of a failed one the error; None before."""
-        return self.value
+        return self._value
 
-    def __await__(self) -> Generator[Task, Any, Any]:
-        return (yield self)
+    @property
+    def value(self) -> Any:
+        """The same for the engine, which keeps nothing of it that the code does not keep."""
+        return self._value
 
-    def watch(self, watcher: Task) -> None:
+    # -- in `async def` orchestrators --------------------------------------------------------------------------------
+
+    def __await__(self) -> Generator[Any, Any, Any]:
+        return self._on_loop().wait_for(self).__await__()
+
+    def __hash__(self) -> int:
+        """A number of its own, so that a set of tasks iterates the same on every replay."""
+        number = self._number
+        if number is None:
+            number = self._number = self.schedule.next_number()
+        return number
+
+    def _on_loop(self) -> DurableLoop:
+        loop = self.schedule.loop
+        if loop is None:
+            raise OrchestratorError(
+                "a task was awaited outside an `async def` orchestrator. In a generator yield it: "
+                "`result = yield context.call_activity(...)`"
+            )
+        return loop
+
+    # asyncio takes what has these three for a coroutine, and hands it to the loop's create_task, which knows better.
+
+    def send(self, value: None) -> NoReturn:
+        """Not to be called: a task is started by `await` or by the loop."""
+        raise OrchestratorError("a task cannot be driven by hand. Await it, or give it to asyncio.create_task")
+
+    def throw(self, *error: Any) -> NoReturn:
+        """Not to be called, as `send`."""
+        self.send(None)
+
+    def close(self) -> None:
+        """Does nothing: a task that was not awaited has not begun."""
+
+    def start(self) -> None:
+        """Starts whatever of this task was not started before."""
+        raise NotImplementedError
+
+    def abandon(self) -> None:
+        """Nothing waits for this task any more: the code that did was cancelled."""
+
+    # -- watching ----------------------------------------------------------------------------------------------------
+
+    def watch(self, watcher: Watcher) -> None:
         """Has `watcher` told when this task settles."""
         if self._watcher is None:  # nearly every task has one watcher at most, and needs no list for it
             self._watcher = watcher
@@ -75,11 +153,20 @@ class Task:
         else:
             self._watchers.append(watcher)
 
+    def unwatch(self, watcher: Watcher) -> None:
+        """Takes a watcher back; a task that the last one leaves is abandoned."""
+        if self._watcher is watcher:
+            self._watcher = self._watchers.pop(0) if self._watchers else None
+        elif self._watchers is not None and watcher in self._watchers:
+            self._watchers.remove(watcher)
+        if self._watcher is None and not self.settled:
+            self.abandon()
+
     def settle(self, value: Any, *, failed: bool = False) -> None:
         """Ends the task at the current position of the history."""
         self.settled = self.through = True
         self.failed = failed
-        self.value = value
+        self._value = value
         self.at = self.schedule.position
         if self._watcher is not None:
             self._watcher.member_settled(self)
@@ -90,6 +177,15 @@ class Task:
     def member_settled(self, member: Task) -> None:
         """Takes note that a member of this task has settled."""
         raise NotImplementedError
+
+    def member_cancelled(self, member: Task) -> None:
+        """Takes note that a member of this task was cancelled and will never settle."""
+
+    def tell_cancelled(self) -> None:
+        """Tells whoever watches this task that it will never settle."""
+        for watcher in (self._watcher, *(self._watchers or ())):
+            if watcher is not None:
+                watcher.member_cancelled(self)
 
     @property
     def listed(self) -> bool:
@@ -106,13 +202,16 @@ class Leaf(Task):
         name: The activity or orchestrator it calls; empty for others.
     """
 
-    __slots__ = ("action", "id", "name")
+    __slots__ = ("_text", "action", "id", "name")
+
+    decode: Decoder = staticmethod(decode_value)
 
     def __init__(self, schedule: Schedule, action: AnyAction, name: str = "") -> None:
         # The body of Task.__init__ once more: leaves are made by the thousand, and the extra call shows.
         self.schedule = schedule
         self.settled = self.through = self.failed = False
-        self.value = self.at = self._watcher = self._watchers = None
+        self._value = self.at = self._watcher = self._watchers = self._number = None
+        self._text: str | None = None
         self.action = action
         self.id = -1
         self.name = name
@@ -120,6 +219,53 @@ class Leaf(Task):
     @property
     def listed(self) -> bool:
         return self.id >= 0
+
+    @property
+    def value(self) -> Any:
+        return self._value if self._text is None else self.decode(self._text)
+
+    @property
+    def result(self) -> Any:
+        if self._text is not None:
+            self._value, self._text = self.decode(self._text), None
+        return self._value
+
+    @property
+    def is_out_of_hand(self) -> bool:
+        """Whether it goes on even if nobody waits for it."""
+        return self.id >= 0
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether another task takes its value as soon as there is one."""
+        return self._watcher is not None
+
+    def settle_with(self, text: str | None) -> None:
+        """Ends the task with a result that is read when it is asked for."""
+        self._text = text
+        self.settle(None)
+
+    def start(self) -> None:
+        if self.id < 0:
+            self.schedule.start(self)
+
+    def abandon(self) -> None:
+        self.schedule.withdraw(self)
+
+
+class TypedLeaf(Leaf):
+    """A leaf whose result is read as a type that code names."""
+
+    __slots__ = ("decode",)
+
+    def __init__(self, schedule: Schedule, action: AnyAction, name: str, decode: Decoder) -> None:
+        super().__init__(schedule, action, name)
+        self.decode = decode
+
+
+def leaf_for(schedule: Schedule, action: AnyAction, name: str, decode: Decoder | None) -> Leaf:
+    """A leaf whose result is read by `decode`, or as any value where that is None."""
+    return Leaf(schedule, action, name) if decode is None else TypedLeaf(schedule, action, name, decode)
 
 
 class TimerTask(Leaf):
@@ -153,6 +299,20 @@ class TimerTask(Leaf):
         if not self.cancelled:
             self.cancelled = self.through = True
             self.action = msgspec.structs.replace(self.action, is_canceled=True)
+            if self._watcher is not None:
+                self.tell_cancelled()
+
+    def start(self) -> None:
+        if self.cancelled:
+            raise CancelledError("this timer was cancelled")
+        super().start()
+
+    def abandon(self) -> None:
+        self.cancel()
+
+    @property
+    def is_out_of_hand(self) -> bool:
+        return False
 
 
 class WaitTask(Task):
@@ -160,10 +320,12 @@ class WaitTask(Task):
 
     __slots__ = ("action", "dropped", "entered", "key", "name")
 
+    decode: Decoder = staticmethod(decode_value)
+
     def __init__(self, schedule: Schedule, name: str) -> None:
         self.schedule = schedule  # as in Leaf
         self.settled = self.through = self.failed = False
-        self.value = self.at = self._watcher = self._watchers = None
+        self._value = self.at = self._watcher = self._watchers = self._number = None
         self.action = WaitForExternalEvent(external_event_name=name)
         self.name = name
         self.key = name.lower()
@@ -172,6 +334,24 @@ class WaitTask(Task):
     @property
     def listed(self) -> bool:
         return self.entered
+
+    def start(self) -> None:
+        if not self.entered:
+            self.dropped = False
+            self.schedule.enter(self)
+
+    def abandon(self) -> None:
+        self.schedule.leave(self)
+
+
+class TypedWait(WaitTask):
+    """A wait whose event is read as a type that code names."""
+
+    __slots__ = ("decode",)
+
+    def __init__(self, schedule: Schedule, name: str, decode: Decoder) -> None:
+        super().__init__(schedule, name)
+        self.decode = decode
 
 
 class CompoundTask(Task):
@@ -209,6 +389,15 @@ class CompoundTask(Task):
     @property
     def listed(self) -> bool:
         return all(member.listed for member in self.members)
+
+    def start(self) -> None:
+        for member in self.members:
+            if not member.settled:
+                member.start()
+
+    def abandon(self) -> None:
+        for member in self.members:
+            member.unwatch(self)
 
 
 class WhenAllTask(CompoundTask):
@@ -324,6 +513,10 @@ class LongTimerTask(Task):
         """Whether `cancel` was called."""
         return self._chunk.cancelled
 
+    def is_canceled(self) -> bool:
+        """Whether `cancel` was called, as 1.7.0 spells it."""
+        return self.is_cancelled
+
     def cancel(self) -> None:
         """Cancels the timer, whichever piece of it is running.
 
@@ -333,6 +526,15 @@ class LongTimerTask(Task):
         if self.settled:
             raise ValueError("Cannot cancel a completed task.")
         self._chunk.cancel()
+
+    def start(self) -> None:
+        self.first.start()
+
+    def abandon(self) -> None:
+        self._chunk.cancel()
+
+    def member_cancelled(self, member: Task) -> None:
+        self.tell_cancelled()
 
     def member_settled(self, member: Task) -> None:
         if self.fire_at > self.schedule.now:

@@ -8,15 +8,46 @@ Source: durable-functions JSON protocol, actions; OutOfProcOrchestrationShim.cs,
 
 from __future__ import annotations
 
+from enum import IntEnum
 from typing import Any, TypeAlias
 
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, to_builtins
 
 from worker_ext.protocol.codec import JSON
 
 
+class ActionType(IntEnum):
+    """The number of each kind of action."""
+
+    CALL_ACTIVITY = 0
+    CALL_ACTIVITY_WITH_RETRY = 1
+    CALL_SUB_ORCHESTRATOR = 2
+    CALL_SUB_ORCHESTRATOR_WITH_RETRY = 3
+    CONTINUE_AS_NEW = 4
+    CREATE_TIMER = 5
+    WAIT_FOR_EXTERNAL_EVENT = 6
+    CALL_ENTITY = 7
+    CALL_HTTP = 8
+    SIGNAL_ENTITY = 9
+    SCHEDULED_SIGNAL_ENTITY = 10
+    WHEN_ANY = 11
+    WHEN_ALL = 12
+    LOCK_ENTITIES = 13
+    RELEASE_ENTITIES = 14
+
+
 class Action(Struct, frozen=True, kw_only=True, gc=False, tag_field="actionType", rename="camel"):
     """What every action has: its number."""
+
+    @property
+    def action_type(self) -> ActionType:
+        """The number of this kind of action."""
+        return ActionType(self.__struct_config__.tag)  # type: ignore[arg-type]  # each kind has a number
+
+    def to_json(self) -> dict[str, Any]:
+        """The action as the reply carries it."""
+        members: dict[str, Any] = to_builtins(self)
+        return members
 
 
 class RetryOptions(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -143,6 +174,9 @@ class LockEntities(Action, frozen=True, kw_only=True, tag=13):
 class ReleaseEntities(Action, frozen=True, kw_only=True, tag=14):
     """Releases everything this orchestration has locked (schema V4)."""
 
+
+CompoundAction: TypeAlias = WhenAny | WhenAll
+"""An action made of actions."""
 
 AnyAction: TypeAlias = (
     CallActivity

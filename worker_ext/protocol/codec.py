@@ -6,19 +6,28 @@ encoder is used first, and whatever it would treat differently (NaN, integers be
 goes to `json`.
 
 The envelope `{"__class__", "__module__", "__data__"}` of azure-functions-durable is read and written. A class is taken
-only from the app's own modules that are already loaded; nothing is imported because a payload says so.
+only from the app's own modules that are already loaded; nothing is imported because a payload says so. With the
+variable AZURE_FUNCTIONS_DURABLE_STRICT_TYPING set to 1, true or yes, none is taken that code does not name, and only a
+whole value may be a custom object, not a part of one.
 
-Source: durable-functions JSON protocol (encoding levels of inputs and results); azure-functions 1.26 `df_dumps`.
+Limits: values nested deeper than `MAX_DEPTH` are not written, text of more than `MAX_CHARACTERS` is not sent; what is
+read may be as deep and its numbers as long as Python takes.
+
+Source: durable-functions JSON protocol (encoding levels of inputs and results); azure-functions 1.26, `df_dumps` and
+`df_loads`.
 """
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import sys
 import sysconfig
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from enum import Enum, EnumMeta
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -30,9 +39,21 @@ from worker_ext.errors import PayloadError
 JSON: TypeAlias = Any
 """A JSON value as Python objects: dict, list, str, int, float, bool or None."""
 
+MAX_DEPTH = 1000
+"""How deep lists and dicts may be nested in a value that is written: no Python with default settings reads more."""
+
+MAX_CHARACTERS = 2**30
+"""How long the text of a payload may be: as UTF-8 with its escapes it has to fit into one message of 2 GiB."""
+
+ENVELOPE = frozenset({"__class__", "__module__", "__data__"})
+"""The members of a custom object."""
+
+_STRICT_VARIABLE = "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING"
+_ATOMS = frozenset({str, int, float, bool, type(None)})
 _FAST_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
+_TOO_DEEP = f"the value is nested too deeply: {MAX_DEPTH} levels at most, fewer where the stack is full. Flatten it"
+_BRACKETS = re.compile(r'[][{}]|"(?:[^"\\]|\\.)*"')
 _TIMESPAN = re.compile(r"(-)?(?:([0-9]+)\.)?([0-9]+):([0-9]+):([0-9]+)(?:\.([0-9]+))?")
-_ENVELOPE = frozenset({"__class__", "__module__", "__data__"})
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
 _decode = msgspec.json.Decoder().decode
 
@@ -48,21 +69,36 @@ def decode_json(text: str | bytes) -> JSON:
     except (msgspec.DecodeError, UnicodeEncodeError):
         return json.loads(text)
     except RecursionError:
-        raise ValueError("the JSON text is nested too deeply") from None
+        raise ValueError(_TOO_DEEP) from None
+
+
+def decode_plain(text: str) -> JSON:
+    """Reads the JSON value in a text, custom objects as the dicts they travel as; text that is no JSON is the value.
+
+    Raises:
+        PayloadError: The text is JSON, but more than Python reads: too deeply nested, or numbers too long.
+    """
+    try:
+        return decode_json(text)
+    except json.JSONDecodeError:
+        return text
+    except ValueError as error:
+        raise PayloadError("value", str(error)) from None
 
 
 def decode_value(text: str | None) -> Any:
     """Reads a value of user code from JSON text; text that is not JSON is the value itself, None is None.
 
     Raises:
-        PayloadError: The text holds a custom object whose class the app does not have.
+        PayloadError: The text holds a custom object whose class the app does not have, or more than Python can read.
+        TypeError: The text is a custom object, and typing is strict.
     """
     if text is None:
         return None
     try:
-        value = decode_json(text)
-    except ValueError:
-        return text
+        value = _decode(text)
+    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+        value = decode_plain(text)
     return restore(value) if "__class__" in text else value
 
 
@@ -71,22 +107,121 @@ def encode_value(value: Any) -> str:
 
     Raises:
         TypeError: The value, or something in it, can be written neither as JSON nor by its `to_json`.
-        ValueError: The value contains itself.
+        ValueError: The value contains itself, or is nested deeper than `MAX_DEPTH`.
     """
     try:
         data = orjson.dumps(value, _envelope, _FAST_OPTIONS)
     except TypeError:
+        return _encode_slowly(value)
+    kind = type(value)
+    if kind is str or kind is int:
+        return data.decode()
+    if len(sys.modules) != _modules_without_enums and _may_hold_custom_enum(value):
         return _encode_slowly(value)
     if b"null" in data and _has_non_finite(value):
         return _encode_slowly(value)
     return data.decode()
 
 
-def _encode_slowly(value: Any) -> str:
+def encode_as_json(value: Any) -> str:
+    """Writes a value of user code as JSON text with the spaces and escapes of the standard library.
+
+    For text that apps of azure-functions-durable 1.7.0 see: the payloads of events, the inputs in statuses.
+
+    Raises:
+        TypeError: The value, or something in it, can be written neither as JSON nor by its `to_json`.
+        ValueError: The value contains itself, or is nested deeper than `MAX_DEPTH`.
+    """
+    return _encode_slowly(value, (", ", ": "))
+
+
+def _encode_slowly(value: Any, separators: tuple[str, str] = (",", ":")) -> str:
     try:
-        return json.dumps(value, default=_custom_object, separators=(",", ":"))
+        if strict_typing():
+            text = json.dumps(_custom_object(value) if hasattr(value, "to_json") else value, separators=separators)
+        else:
+            text = json.dumps(value, default=_custom_object, separators=separators)
     except RecursionError:
-        raise ValueError("the value is nested too deeply to be written as JSON") from None
+        raise ValueError(_TOO_DEEP) from None
+    if _is_deeper_than(MAX_DEPTH, text):
+        raise ValueError(_TOO_DEEP)
+    return text
+
+
+def _is_deeper_than(limit: int, text: str) -> bool:
+    """Whether brackets are nested deeper than that in JSON text; few texts have so many that they must be followed."""
+    if text.count("[") + text.count("{") <= limit:
+        return False
+    depth = 0
+    for bracket in _BRACKETS.finditer(text):
+        depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(bracket.group(), 0)
+        if depth > limit:
+            return True
+    return False
+
+
+def check_size(text: str) -> str:
+    """Gives back text that fits into one message.
+
+    Raises:
+        ValueError: The text is longer than `MAX_CHARACTERS`.
+    """
+    if len(text) > MAX_CHARACTERS:
+        raise ValueError(
+            f"the payload has {len(text)} characters, and a message holds at most {MAX_CHARACTERS}. Keep large values "
+            "in a store, and pass on where they lie"
+        )
+    return text
+
+
+def strict_typing() -> bool:
+    """Whether the app has turned strict typing on."""
+    return os.environ.get(_STRICT_VARIABLE, "").strip().lower() in {"1", "true", "yes"}
+
+
+def _has_custom_enum(value: Any) -> bool:
+    """Whether an enum with a `to_json` is somewhere in the value: the fast encoder writes any enum's plain value.
+
+    Enums that are text or numbers themselves do not count: the standard library writes those plainly too.
+    """
+    kind = type(value)
+    if kind is dict:
+        members = value.values()
+    elif kind is list or kind is tuple:
+        members = value
+    else:
+        return _is_custom_enum(kind)
+    if _ATOMS.issuperset(map(type, members)):
+        return False
+    return any(_has_custom_enum(member) for member in members if type(member) not in _ATOMS)
+
+
+_modules_without_enums = 0
+"""How many modules were loaded when no such enum was found in the process; -1 once one was."""
+
+
+def _may_hold_custom_enum(value: Any) -> bool:
+    """Whether such an enum is in the value, asked only when one may be in the process at all.
+
+    Modules bring classes, so these are searched anew whenever another module was imported. A class made later, while
+    nothing is imported, goes unseen until then.
+    """
+    global _modules_without_enums  # noqa: PLW0603 - a cache of what the process holds
+    if _modules_without_enums >= 0:
+        modules = len(sys.modules)
+        _modules_without_enums = -1 if any(map(_is_custom_enum, _subclasses(Enum))) else modules
+    return _modules_without_enums < 0 and _has_custom_enum(value)
+
+
+def _subclasses(cls: type) -> Iterator[type]:
+    subclass: type
+    for subclass in cls.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
+
+
+def _is_custom_enum(cls: type) -> bool:
+    return isinstance(cls, EnumMeta) and hasattr(cls, "to_json") and not issubclass(cls, str | int | float)
 
 
 def _has_non_finite(value: Any) -> bool:
@@ -104,12 +239,19 @@ def _envelope(value: Any) -> Any:
     """What the fast encoder writes for a type it does not know."""
     if isinstance(value, dict | list | tuple | str | int | float):
         raise TypeError("a subclass of a JSON type is written by the standard library")
-    return _custom_object(value)
+    if strict_typing():
+        raise TypeError("whether a custom object is the whole value, the standard library's way shows")
+    custom = _custom_object(value)
+    if _may_hold_custom_enum(custom):
+        raise TypeError("an enum with a `to_json` is written by the standard library")
+    return custom
 
 
-def _custom_object(value: Any) -> dict[str, Any]:
+def _custom_object(value: Any) -> Any:
     cls = type(value)
     to_json = getattr(cls, "to_json", None)
+    if to_json is None and isinstance(value, Enum):
+        return value.value
     if to_json is None:
         raise TypeError(
             f"a value of type {cls.__module__}.{cls.__qualname__} cannot be written as JSON. Pass plain JSON values, "
@@ -122,12 +264,30 @@ def restore(value: Any) -> Any:
     """Turns the envelopes of custom objects in a JSON value back into objects, innermost first.
 
     Raises:
-        PayloadError: A class is not one of the app's own loaded classes, or it has no `from_json`.
+        PayloadError: A class is not one of the app's own loaded classes, it has no `from_json`, or that fails.
+        TypeError: The value is a custom object, and typing is strict.
     """
+    if strict_typing():
+        return _refuse_custom_object(value)
     try:
         return _restore(value)
     except RecursionError:
         raise PayloadError("custom object", "the value that holds it is nested too deeply") from None
+
+
+def _refuse_custom_object(value: Any) -> Any:
+    """Strict typing: the value as it is, unless it is a custom object, for which code would have to name the class."""
+    if is_custom_object(value):
+        raise TypeError(
+            f"the value is a custom object, {value['__module__']}.{value['__class__']}, and {_STRICT_VARIABLE} is set: "
+            "say which class it is with expected_type"
+        )
+    return value
+
+
+def is_custom_object(value: Any) -> bool:
+    """Whether a JSON value is a custom object as it travels."""
+    return isinstance(value, dict) and value.keys() >= ENVELOPE
 
 
 def _restore(value: Any) -> Any:
@@ -136,9 +296,22 @@ def _restore(value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     restored = {key: _restore(item) for key, item in value.items()}
-    if not restored.keys() >= _ENVELOPE:
+    if not restored.keys() >= ENVELOPE:
         return restored
-    return _app_class(restored["__module__"], restored["__class__"]).from_json(restored["__data__"])
+    return from_envelope(_app_class(restored["__module__"], restored["__class__"]), restored)
+
+
+def from_envelope(cls: Any, envelope: dict[str, Any]) -> Any:
+    """Makes an object of a custom object's data.
+
+    Raises:
+        PayloadError: The class's `from_json` refuses them.
+    """
+    try:
+        return cls.from_json(envelope["__data__"])
+    except Exception as error:
+        named = f"custom object {cls.__module__}.{cls.__qualname__}"
+        raise PayloadError(named, f"its from_json raised {type(error).__name__}: {error}") from error
 
 
 def _app_class(module_name: object, class_name: object) -> Any:

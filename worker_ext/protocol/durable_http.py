@@ -5,7 +5,7 @@ Source: durable-functions JSON protocol, section 2.3.3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Any
 
@@ -31,8 +31,8 @@ class ManagedIdentityTokenSource(TokenSource):
     """
 
     resource: str
-    authority_host: str | None = None
-    tenant_id: str | None = None
+    authority_host: str | None = field(default=None, kw_only=True)
+    tenant_id: str | None = field(default=None, kw_only=True)
 
     def to_json(self) -> dict[str, Any]:
         """The source as the request carries it."""
@@ -50,7 +50,7 @@ class DurableHttpRequest:
     content: str | None = None
     headers: dict[str, str] | None = None
     token_source: TokenSource | None = None
-    timeout: timedelta | None = None
+    timeout: timedelta | None = field(default=None, kw_only=True)
 
     def to_json(self) -> dict[str, Any]:
         """The request as the action carries it."""

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from worker_ext.errors import PayloadError
+from worker_ext.protocol.codec import JSON
 
 
 @dataclass(frozen=True, eq=True)
@@ -97,6 +98,19 @@ class EntityBatchRequest(Struct, frozen=True, kw_only=True, rename="camel"):
             raise PayloadError("$" + path.removesuffix("`"), what) from None
 
 
+def read_operations(batch: list[dict[str, JSON]]) -> list[Operation]:
+    """Makes operations of JSON objects.
+
+    Raises:
+        PayloadError: One of them is no operation.
+    """
+    try:
+        return msgspec.convert(batch, list[Operation])
+    except msgspec.ValidationError as error:
+        what, _, path = str(error).partition(" - at `$")
+        raise PayloadError("$.batch" + path.removesuffix("`"), what) from None
+
+
 class OperationResult(Struct, frozen=True, kw_only=True, rename="camel"):
     """How an operation ended. `result` is JSON text; times are milliseconds, the start since 1970."""
 
@@ -107,7 +121,11 @@ class OperationResult(Struct, frozen=True, kw_only=True, rename="camel"):
 
 
 class Signal(Struct, frozen=True, kw_only=True, rename="camel"):
-    """An operation that an entity sends to another."""
+    """An operation that an entity sends to another.
+
+    The extension takes all of it as it stands: the target's name must be in lower case, and `input` is what the target
+    finds in `Operation.input`, JSON text twice encoded where the target runs on azure-functions-durable.
+    """
 
     target: EntityName
     name: str

@@ -1,0 +1,15 @@
+"""Fixtures of the engine's tests."""
+
+from collections.abc import Iterator
+
+import pytest
+
+pytest.register_assert_rewrite("recordings")
+
+from recordings import Comparison, comparison  # noqa: E402
+
+
+@pytest.fixture
+def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Comparison]:
+    """The recorded programs, and the comparison that came with the recordings."""
+    yield from comparison(monkeypatch)

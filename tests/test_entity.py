@@ -1,0 +1,57 @@
+"""DurableEntityContext: what an entity function may ask for."""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import worker_ext as df
+from worker_ext.errors import OrchestratorError
+from worker_ext.protocol.codec import encode_value
+
+LOG = df.EntityId("Log", "Main")
+
+
+def run(entity: Callable[[df.DurableEntityContext], Any], *operations: tuple[str, Any]) -> dict[str, Any]:
+    """The reply to a batch of operations as another orchestration sends them."""
+    batch = [{"name": name, "input": json.dumps(json.dumps(value)), "isSignal": True} for name, value in operations]
+    payload = {"self": {"name": "counter", "key": "k"}, "exists": False, "state": None, "batch": batch}
+    reply: dict[str, Any] = json.loads(df.Entity.create(entity)(json.dumps(payload)))
+    return reply
+
+
+def signal(name: str, value: Any) -> dict[str, Any]:
+    return {"target": {"name": "log", "key": "Main"}, "name": name, "input": json.dumps(encode_value(value))}
+
+
+def note_or_fail(context: df.DurableEntityContext) -> None:
+    given = context.get_input()
+    context.signal_entity(LOG, "note", given)
+    if given == "fail":
+        raise ValueError("failed")
+
+
+def test_an_entity_signals_another_under_its_name_in_lower_case() -> None:
+    assert run(note_or_fail, ("a", {"n": 1}))["signals"] == [signal("note", {"n": 1})]
+
+
+def test_signals_are_sent_in_order_but_those_of_failed_operations() -> None:
+    reply = run(note_or_fail, ("a", 1), ("b", "fail"), ("c", 3))
+    assert reply["signals"] == [signal("note", 1), signal("note", 3)]
+    assert [result["isError"] for result in reply["results"]] == [False, True, False]
+
+
+def test_what_an_entity_sends_is_what_an_entity_reads() -> None:
+    [sent] = run(note_or_fail, ("a", [1, None]))["signals"]
+    received: list[Any] = []
+    payload = {"self": sent["target"], "exists": False, "state": None, "batch": [{**sent, "isSignal": True}]}
+    df.Entity.create(lambda context: received.append(context.get_input()))(json.dumps(payload))
+    assert received == [[1, None]]
+
+
+def test_a_context_is_of_no_use_between_operations() -> None:
+    kept: list[df.DurableEntityContext] = []
+    run(kept.append, ("a", 1))
+    with pytest.raises(OrchestratorError, match="was used while no operation was running"):
+        kept[0].signal_entity(LOG, "note")

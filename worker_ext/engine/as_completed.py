@@ -1,0 +1,97 @@
+"""asyncio.as_completed of coroutines, started in the order in which they were given.
+
+`as_completed` puts what it is given into a set before it starts anything. Durable tasks and asyncio's tasks have
+numbers here and come out of a set in the same order on every replay; coroutines hash by their address and do not. So
+when `as_completed` asks the loop for its first task, the loop starts all of them, in the order of the caller's list,
+which it finds in the frame of `as_completed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import tasks as asyncio_tasks
+from collections.abc import Collection, Set
+from types import CodeType, FrameType
+from typing import Any
+
+from worker_ext.engine.tasks import Task
+from worker_ext.errors import OrchestratorError
+
+
+def _code(*path: str) -> CodeType | None:
+    found: Any = asyncio_tasks
+    for name in path:
+        found = getattr(found, name, None)
+    code = getattr(found, "__code__", None)
+    return code if isinstance(code, CodeType) else None
+
+
+_STARTS = _code("_ensure_future") or _code("ensure_future")
+"""What calls the loop's create_task for gather, as_completed and others."""
+
+_CALLERS = {_code("as_completed"), _code("_AsCompletedIterator", "__init__")} - {None}
+"""What runs as_completed: a generator before Python 3.13, an iterator since."""
+
+_DEPTH = 4
+"""How far up the stack it can be: ensure_future, and the set's comprehension before Python 3.12."""
+
+
+class StartOrder:
+    """Starts what is given to `as_completed` in order.
+
+    Args:
+        loop: The loop that it runs on.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._frame: FrameType | None = None
+        self._started: dict[int, Any] = {}
+
+    def task_for(self, awaitable: object) -> Any:
+        """The task of something that `as_completed` asks to be started now; None where it is to be started as usual.
+
+        Raises:
+            OrchestratorError: Coroutines were given in an order that nobody knows any more.
+        """
+        frame = sys._getframe(2)
+        caller = _caller(frame) if frame.f_code is _STARTS else None
+        if caller is None:
+            return None
+        if caller is not self._frame:
+            given = caller.f_locals.get("fs", caller.f_locals.get("aws"))
+            if not isinstance(given, Collection) or isinstance(given, Set):
+                if isinstance(awaitable, Task):
+                    return None  # it has a number
+                raise _unordered(f"a {type(given).__name__}")
+            self._frame = caller
+            self._started = {
+                id(member): self._loop.create_task(member) for member in given if not asyncio.isfuture(member)
+            }
+        task = self._started.pop(id(awaitable), None)
+        if task is None:
+            raise _unordered("awaitables that are neither coroutines nor tasks")
+        if not self._started:
+            self._frame = None
+        return task
+
+    def forget(self) -> None:
+        """Lets go of the last call of `as_completed`."""
+        self._frame = None
+        self._started.clear()
+
+
+def _caller(frame: FrameType | None) -> FrameType | None:
+    for _ in range(_DEPTH):
+        if frame is None or frame.f_code in _CALLERS:
+            return frame
+        frame = frame.f_back
+    return None
+
+
+def _unordered(what: str) -> OrchestratorError:
+    return OrchestratorError(
+        f"asyncio.as_completed was given {what}, and would start its members in an order that differs from replay to "
+        "replay. Give it a list of coroutines, or of tasks: `[asyncio.create_task(work(i)) for i in items]`"
+    )

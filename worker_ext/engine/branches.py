@@ -1,0 +1,161 @@
+"""Branches: drives an `async def` orchestrator on a DurableLoop, from its start to its end.
+
+It ends as under `asyncio.run`: when the orchestrator's own coroutine has ended, the tasks it left running are
+cancelled, and the outcome counts when they have ended too. What they leave open in the schedule (an activity cannot be
+called back) the extension waits for.
+
+Code that waits for something that nothing durable can bring about (an asyncio.Event that no other task sets, a future
+of another thread) would wait for ever. It is told so at that line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from worker_ext.engine.loop import DurableLoop, close_coroutine
+from worker_ext.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from worker_ext.engine.schedule import Schedule
+
+
+STEPS = 1_000_000
+"""How many callbacks may run between two events of the history: beyond it, code goes round without waiting."""
+
+
+class Branches:
+    """One run of an orchestrator's coroutine and of the tasks it makes.
+
+    Args:
+        schedule: What the code schedules goes there.
+        coroutine: The orchestrator's.
+
+    Attributes:
+        loop: The loop it runs on.
+        coroutine: The orchestrator's.
+    """
+
+    def __init__(self, schedule: Schedule, coroutine: Coroutine[Any, Any, Any]) -> None:
+        self.schedule = schedule
+        self.coroutine = coroutine
+        self.loop = schedule.loop = DurableLoop(schedule)
+        self._main = self.loop.create_task(coroutine, name="orchestrator")
+        self._main.add_done_callback(lambda _: self._stop_all())
+        self._is_stopping = False
+        self._ready = self.loop.ready
+        self._main_done = self._main.done
+
+    def run(self) -> bool:
+        """Runs until nothing is ready; whether everything has ended. The loop has to be entered.
+
+        Raises:
+            OrchestratorError: The code goes on and on without waiting for anything durable.
+        """
+        schedule, ready = self.schedule, self._ready
+        if schedule.held:
+            schedule.retry_held()
+        for _ in range(STEPS):
+            if not ready:
+                schedule.joins = False
+                return self._main_done() and not self.loop.pending()
+            handle = ready.popleft()
+            if handle:
+                callback, args, context = handle
+                try:
+                    context.run(callback, *args)
+                except Exception as error:  # noqa: BLE001 - as asyncio: what a callback raises is reported
+                    message = f"Exception in callback {callback!r}"
+                    self.loop.call_exception_handler({"message": message, "exception": error})
+        raise OrchestratorError(
+            f"the orchestrator ran {STEPS:,} steps without waiting for anything durable. A loop that waits for "
+            "something to change should await an asyncio.Event or Condition, or asyncio.sleep with a time greater "
+            "than 0"
+        )
+
+    def leave(self) -> None:
+        """Stops all code at its next await."""
+        if not self._is_stopping:
+            self.loop.leaving = True
+            self.loop.run_next(self._stop_all)
+
+    def _stop_all(self) -> None:
+        """Cancels whatever still runs."""
+        if self._is_stopping:
+            return
+        self._is_stopping = True
+        self.loop.leaving = False
+        for task in self.loop.pending():
+            task.cancel()
+
+    @property
+    def error(self) -> BaseException | None:
+        """What the orchestrator failed with."""
+        if self._main.cancelled():
+            return asyncio.CancelledError("the orchestrator cancelled itself")
+        error = self._main.exception()
+        return error if error is None else _explained(error)
+
+    @property
+    def output(self) -> Any:
+        """What the orchestrator returned; None where it failed."""
+        return None if self._main.cancelled() or self._main.exception() else self._main.result()
+
+    def fail_stuck(self) -> OrchestratorError:
+        """Raises an error at the line that waits for what cannot come, and returns it."""
+        future: Any = self._main
+        while True:
+            inner = _waits_for(future)
+            if inner is None:
+                break
+            future = inner
+        error = OrchestratorError(
+            "this await would never end: nothing is under way (no activity, timer, event or other durable call) that "
+            "could wake the orchestrator. Futures of other threads or libraries, and an asyncio Event, Queue or Lock "
+            "that no running branch will serve, cannot be awaited here"
+        )
+        if not isinstance(future, asyncio.Task):
+            future.set_exception(error)
+        return error
+
+    def let_go(self) -> None:
+        """Closes code that still waits, without running any of it on; the next turn replays it."""
+        loop = self.loop
+        waiting = loop.pending()
+        loop.shut()
+        if waiting:
+            loop.enter()
+            try:
+                for task in waiting:
+                    close_coroutine(task.get_coro())
+                    task.drop()
+            finally:
+                loop.exit()
+        loop.tasks = []
+
+
+def _waits_for(future: Any) -> Any:
+    """What has to end before this future can."""
+    inner = getattr(future, "_fut_waiter", None)
+    if inner is None:
+        inner = next((child for child in getattr(future, "_children", ()) if not child.done()), None)
+    return inner
+
+
+def _explained(error: BaseException) -> BaseException:
+    """An error of asyncio about what was awaited, with what to do instead."""
+    if not isinstance(error, RuntimeError):
+        return error
+    text = str(error)
+    if "attached to a different loop" in text:
+        what = "the orchestrator awaited a future of another event loop"
+    elif text.startswith("Task got bad yield"):
+        what = f"the orchestrator awaited something that is neither durable nor asyncio's ({text})"
+    else:
+        return error
+    explained = OrchestratorError(
+        f"{what}, which cannot wake it on replay. Await what the context's methods return; do I/O in an activity"
+    )
+    explained.__cause__ = error
+    return explained

@@ -1,0 +1,396 @@
+"""DurableLoop: the asyncio event loop that `async def` orchestrators run on.
+
+It is a real loop to asyncio: tasks, futures, timeouts, queues, locks and task groups are the standard library's own.
+What differs is what drives it. Nothing here waits: after each event of the history the loop runs until nothing is
+ready, and then control goes back to the executor. Time is the orchestrator's; `call_later`, and with it
+`asyncio.sleep` and every timeout, is a durable timer. Callbacks run in the order in which they became ready, and
+sets of tasks iterate in the order in which the tasks were made, so that a replay does the same again.
+
+Threads, sockets, subprocesses and signals have no meaning in code that is run again and again from its history. Asking
+for them is an error that says what to use.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from asyncio import tasks as asyncio_tasks
+from collections import deque
+from collections.abc import AsyncGenerator, Callable
+from contextvars import Context, copy_context
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from worker_ext.engine.as_completed import StartOrder
+from worker_ext.engine.futures import CallFuture, LoopFuture, LoopTask, Relay, Waiter, settled_future
+from worker_ext.engine.tasks import Leaf, Task, timer_until
+from worker_ext.errors import OrchestratorError
+
+if TYPE_CHECKING:
+    from worker_ext.engine.schedule import Schedule
+
+class ReadyHandle(list[Any]):
+    """A callback that is due, with its arguments and its context; empty once it was cancelled.
+
+    It is an asyncio.Handle in all but type: made in one call, since every step of every task needs one.
+    """
+
+    __slots__ = ()
+
+    def cancel(self) -> None:
+        """Forgets the callback."""
+        self.clear()
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        return not self
+
+
+class DurableTimerHandle(asyncio.TimerHandle):
+    """A callback at a time of the orchestrator's clock; its timer is a leaf of the schedule."""
+
+    __slots__ = ("_due", "_timer")
+
+    _loop: DurableLoop
+
+    def __init__(
+        self,
+        delay: timedelta,
+        callback: Callable[..., Any],
+        args: tuple[Any, ...],
+        loop: DurableLoop,
+        context: Context | None,
+    ) -> None:
+        schedule = loop.schedule
+        self._cancelled = False
+        self._loop = loop
+        self._due = ReadyHandle((callback, args, copy_context() if context is None else context))
+        self._timer = timer = timer_until(schedule, schedule.now + delay)
+        timer.start()
+        timer.watch(self)
+
+    def when(self) -> float:
+        """When it is due, as a time of the loop."""
+        return (self._timer.fire_at - self._loop.schedule.clock.first).total_seconds()
+
+    def member_settled(self, member: Task) -> None:
+        """The timer has fired."""
+        self._loop.enqueue(self._due)
+
+    def member_cancelled(self, member: Task) -> None:
+        """The timer was cancelled, with this handle or because the code has ended."""
+
+    def cancel(self) -> None:
+        """Cancels callback and timer."""
+        self._cancelled = True
+        self._due.cancel()
+        if not self._timer.settled and not self._loop.is_closed():
+            self._timer.cancel()
+
+
+class DurableLoop(asyncio.AbstractEventLoop):
+    """A loop for one turn of one orchestration.
+
+    Args:
+        schedule: Where durable tasks and timers are listed.
+
+    Attributes:
+        tasks: Every task that may still be running, in the order in which they were made.
+        ready: Callbacks that are due, in the order in which they became so.
+        leaving: Whether the code has asked for the end of this execution and only has to be stopped.
+        on_unhandled: Told of errors that nobody awaited, as asyncio describes them.
+    """
+
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.tasks: list[LoopTask] = []
+        self.leaving = False
+        self.on_unhandled: Callable[[dict[str, Any]], None] = lambda context: None
+        self.ready: deque[ReadyHandle] = deque()
+        self._starting: list[CallFuture] = []
+        self._start_handle: ReadyHandle | None = None
+        self._start_order = StartOrder(self)
+        self._number = 0
+        self._tasks_before_sweep = 64
+        self._closed = False
+        self._outer: asyncio.AbstractEventLoop | None = None
+        self._outer_task: asyncio.Task[Any] | None = None
+        self._outer_hooks = sys.get_asyncgen_hooks()
+
+    def next_number(self) -> int:
+        """The number of the next task or future."""
+        self._number += 1
+        return self._number
+
+    # -- run by the executor -----------------------------------------------------------------------------------------
+
+    def enter(self) -> None:
+        """Makes this the running loop of the thread, until `exit`."""
+        self._outer = outer = asyncio._get_running_loop()
+        self._outer_task = _swap_current_task(outer, None) if outer is not None else None
+        self._outer_hooks = sys.get_asyncgen_hooks()
+        asyncio._set_running_loop(self)
+        sys.set_asyncgen_hooks(firstiter=None, finalizer=self._finalize)
+
+    def exit(self) -> None:
+        """Restores what was running before."""
+        outer = self._outer
+        sys.set_asyncgen_hooks(*self._outer_hooks)
+        asyncio._set_running_loop(outer)
+        if outer is not None:
+            _swap_current_task(outer, self._outer_task)
+        self._outer = self._outer_task = None
+
+    def shut(self) -> None:
+        """Takes nothing more: what is called after this has no effect."""
+        self._closed = True
+        self.ready.clear()
+        self._starting.clear()
+        self._start_handle = None
+        self._start_order.forget()
+
+    def pending(self) -> list[LoopTask]:
+        """The tasks that have not ended."""
+        self.tasks = [task for task in self.tasks if not task.done()]
+        return self.tasks
+
+    def run_next(self, callback: Callable[[], object]) -> None:
+        """Runs a callback as soon as the one that runs now is done, before all others that are ready."""
+        self.ready.appendleft(ReadyHandle((callback, (), copy_context())))
+
+    def enqueue(self, handle: ReadyHandle) -> None:
+        """Takes a callback that is due."""
+        if not self._closed:
+            self.ready.append(handle)
+
+    def wait_for(self, task: Task) -> asyncio.Future[Any]:
+        """Starts a durable task; the future has its outcome."""
+        if self._closed:
+            raise GeneratorExit  # the code is let go: a `finally` that awaits ends here
+        if self.leaving:
+            return LoopFuture(self)
+        if not task.settled:
+            task.start()
+            if task.settled:
+                return settled_future(task, self)
+            if isinstance(task, Leaf) and task.is_out_of_hand:
+                future: asyncio.Future[Any] = asyncio.Future(loop=self)
+                task.watch(Relay(future))
+                return future
+            return Waiter(task, self)
+        return settled_future(task, self)
+
+    # -- asyncio's face ----------------------------------------------------------------------------------------------
+
+    def time(self) -> float:
+        """The orchestrator's time, in seconds since this execution began."""
+        clock = self.schedule.clock
+        return (clock.now - clock.first).total_seconds()
+
+    def call_soon(  # type: ignore[override]  # the stubs want type variables that only they need
+        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Any:
+        """Runs a callback when those before it have run."""
+        handle = ReadyHandle((callback, args, copy_context() if context is None else context))
+        if not self._closed:
+            self.ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Runs a callback after a durable timer of so many seconds."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        return self._call_after(timedelta(seconds=delay), callback, args, context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> asyncio.TimerHandle:
+        """Runs a callback after a durable timer until a time of this loop."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        return self._call_after(timedelta(seconds=when - self.time()), callback, args, context)
+
+    def _call_after(
+        self, delay: timedelta, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
+    ) -> Any:
+        if delay <= timedelta(0):
+            return self.call_soon(callback, *args, context=context)
+        if self._closed or self.leaving:
+            return ReadyHandle()  # the code is about to be stopped
+        return DurableTimerHandle(delay, callback, args, self, context)
+
+    def create_future(self) -> asyncio.Future[Any]:
+        """Makes a future."""
+        return LoopFuture(self)
+
+    def create_task(self, coro: Any, *, name: str | None = None, **options: Any) -> Any:
+        """Runs a coroutine or a durable task side by side with what runs already."""
+        started = self._start_order.task_for(coro)
+        if started is not None:
+            return started
+        if isinstance(coro, Task):
+            return self._create_call(coro, name)
+        if self._closed:
+            coro.close()
+            return self._cancelled_future()
+        task = LoopTask(coro, self, name=name, **options)
+        if len(self.tasks) >= self._tasks_before_sweep:
+            self._tasks_before_sweep = 2 * len(self.pending()) + 64
+        self.tasks.append(task)
+        return task
+
+    def _create_call(self, task: Task, name: str | None) -> asyncio.Future[Any]:
+        if task.schedule is not self.schedule:
+            raise OrchestratorError("a task of another orchestration instance was given to asyncio")
+        if self._closed:
+            return self._cancelled_future()
+        call = CallFuture(task, self, name)
+        ready = self.ready
+        if not ready or ready[-1] is not self._start_handle:  # calls that are made in a row share one callback
+            self._starting = []
+            self._start_handle = self.call_soon(_begin_all, self._starting)
+        self._starting.append(call)
+        return call
+
+    def _cancelled_future(self) -> asyncio.Future[Any]:
+        future = LoopFuture(self)
+        future.cancel()
+        return future
+
+    def get_debug(self) -> bool:
+        """Debug mode is always off: it would read the clock."""
+        return False
+
+    def set_debug(self, enabled: bool) -> None:
+        """Has no effect."""
+
+    def is_running(self) -> bool:
+        """Whether code runs on this loop now."""
+        return asyncio._get_running_loop() is self
+
+    def is_closed(self) -> bool:
+        """Whether the turn is over."""
+        return self._closed
+
+    def get_task_factory(self) -> None:
+        """There is none."""
+
+    def get_exception_handler(self) -> None:
+        """There is none."""
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        """Takes note of an error that nobody awaited."""
+        self.on_unhandled(context)
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        """Takes note of an error that nobody awaited."""
+        self.on_unhandled(context)
+
+    async def shutdown_asyncgens(self) -> None:
+        """Has nothing to do: generators end with the code that uses them."""
+
+    async def shutdown_default_executor(self) -> None:
+        """Has nothing to do: there is no executor."""
+
+    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
+        """Has nothing to do: asyncio's own loops count their cancelled timers."""
+
+    def _finalize(self, generator: AsyncGenerator[Any, Any]) -> None:
+        """Closes an asynchronous generator that was left before its end."""
+        if self._closed:
+            close_coroutine(generator.aclose())
+        else:
+            self.create_task(generator.aclose())
+
+
+def _begin_all(calls: list[CallFuture]) -> None:
+    for call in calls:
+        call.begin()
+
+
+CLOSINGS = 100
+"""How often code that waits is asked to end before it is left to the garbage collector."""
+
+
+def close_coroutine(coroutine: Any) -> None:
+    """Closes code that waits; a `finally` that awaits is closed await by await."""
+    for _ in range(CLOSINGS):
+        try:
+            coroutine.close()
+        except RuntimeError:  # it awaited instead of ending
+            continue
+        except Exception:  # noqa: BLE001 - the turn is over: what a `finally` raises has no effect on it
+            return
+        else:
+            return
+
+
+def _no_current_task(loop: asyncio.AbstractEventLoop, task: Any) -> Any:
+    """Python 3.11 keeps the current task by loop, so that of another loop is in nobody's way."""
+    return None
+
+
+_swap_current_task: Callable[[asyncio.AbstractEventLoop, Any], Any] = getattr(
+    asyncio_tasks, "_swap_current_task", _no_current_task
+)
+
+
+_ACTIVITY = "Do it in an activity: `await context.call_activity(...)`"
+_TASK = "Use `asyncio.create_task(...)` and await what you need"
+_ELSEWHERE = {
+    "run_in_executor": ("threads and executors", _ACTIVITY),
+    "set_default_executor": ("threads and executors", _ACTIVITY),
+    "call_soon_threadsafe": ("callbacks from threads", "Have a client raise an event, and await it in the orchestrator"),
+    "getaddrinfo": ("network access", _ACTIVITY),
+    "getnameinfo": ("network access", _ACTIVITY),
+    "create_connection": ("network access", "Use `await context.call_http(...)`, or do it in an activity"),
+    "create_server": ("network access", _ACTIVITY),
+    "create_datagram_endpoint": ("network access", _ACTIVITY),
+    "create_unix_connection": ("network access", _ACTIVITY),
+    "create_unix_server": ("network access", _ACTIVITY),
+    "connect_accepted_socket": ("network access", _ACTIVITY),
+    "start_tls": ("network access", _ACTIVITY),
+    "sendfile": ("network access", _ACTIVITY),
+    "sock_recv": ("sockets", _ACTIVITY),
+    "sock_recv_into": ("sockets", _ACTIVITY),
+    "sock_recvfrom": ("sockets", _ACTIVITY),
+    "sock_recvfrom_into": ("sockets", _ACTIVITY),
+    "sock_sendto": ("sockets", _ACTIVITY),
+    "sock_sendall": ("sockets", _ACTIVITY),
+    "sock_connect": ("sockets", _ACTIVITY),
+    "sock_accept": ("sockets", _ACTIVITY),
+    "sock_sendfile": ("sockets", _ACTIVITY),
+    "add_reader": ("sockets", _ACTIVITY),
+    "remove_reader": ("sockets", _ACTIVITY),
+    "add_writer": ("sockets", _ACTIVITY),
+    "remove_writer": ("sockets", _ACTIVITY),
+    "connect_read_pipe": ("pipes", _ACTIVITY),
+    "connect_write_pipe": ("pipes", _ACTIVITY),
+    "subprocess_shell": ("subprocesses", _ACTIVITY),
+    "subprocess_exec": ("subprocesses", _ACTIVITY),
+    "add_signal_handler": ("signals", "Have a client raise an event, and await it in the orchestrator"),
+    "remove_signal_handler": ("signals", "Have a client raise an event, and await it in the orchestrator"),
+    "run_forever": ("a second run of the loop", _TASK),
+    "run_until_complete": ("a second run of the loop", _TASK),
+    "stop": ("stopping the loop", "Return from the orchestrator"),
+    "close": ("closing the loop", "Return from the orchestrator"),
+    "set_task_factory": ("a task factory", _TASK),
+    "set_exception_handler": ("an exception handler", "Await tasks, or look at their exception()"),
+}
+"""What the loop refuses: what it is, and what to do instead."""
+
+
+def _refusal(name: str, what: str, instead: str) -> Callable[..., NoReturn]:
+    def refuse(self: DurableLoop, *args: Any, **kwargs: Any) -> NoReturn:
+        raise OrchestratorError(
+            f"the orchestrator asked asyncio for {what} (loop.{name}), which would not be the same on replay. {instead}"
+        )
+
+    refuse.__name__ = name
+    return refuse
+
+
+for _name, (_what, _instead) in _ELSEWHERE.items():
+    setattr(DurableLoop, _name, _refusal(_name, _what, _instead))
