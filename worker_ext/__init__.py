@@ -25,10 +25,11 @@ from worker_ext.errors import (
     PayloadError,
     TaskFailedError,
 )
-from worker_ext.handlers import Entity, Orchestrator
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
 from worker_ext.protocol.durable_http import ManagedIdentityTokenSource
 from worker_ext.protocol.entity import EntityId
+from worker_ext.replacement import DurableFunctionsCompatibilityWarning, replace_durable_functions
+from worker_ext.v1_model import Entity, Orchestrator
 
 __all__ = [
     "AppError",
@@ -37,6 +38,7 @@ __all__ = [
     "DFApp",
     "DurableEntityContext",
     "DurableError",
+    "DurableFunctionsCompatibilityWarning",
     "DurableOrchestrationClient",
     "DurableOrchestrationContext",
     "Entity",
@@ -53,4 +55,5 @@ __all__ = [
     "RetryOptions",
     "Task",
     "TaskFailedError",
+    "replace_durable_functions",
 ]

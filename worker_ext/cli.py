@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 # Top-level modules of the extra `host`.
 _HOST_EXTRA = frozenset({"aiohttp", "click", "croniter", "google", "grpc", "rich", "watchfiles"})
 _EPILOG = """\b
-Example:
+Examples:
   worker-ext start my_app
-  curl -X POST http://localhost:7071/api/orchestrators/hello_sequence
+  worker-ext start-new hello_sequence --wait 10
+  worker-ext list --status Failed
+  worker-ext show INSTANCE_ID
+
+The commands but `start` talk to a host that runs: the one on this machine, or another with --url and --key.
 """
 _START_HELP = """Run the app in APP_DIR, the current folder by default.
 
@@ -48,10 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _commands() -> click.Group:
     import click
 
-    @click.group(epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+    from worker_ext.commands import CommandGroup
+
+    settings = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
+    @click.group(cls=CommandGroup, epilog=_EPILOG, context_settings=settings)
     @click.version_option(package_name="worker-ext", prog_name="worker-ext")
     def commands() -> None:
-        """Run Durable Functions apps in Python on this machine."""
+        """Run Durable Functions apps in Python on this machine, and manage their instances anywhere."""
 
     @commands.command(help=_START_HELP, short_help="Run an app on this machine.")
     @click.argument("app_dir", default=".", type=click.Path())
@@ -63,12 +71,24 @@ def _commands() -> click.Group:
         help="Port to answer on; 0 is any free one. Default: 7071.",
     )
     @click.option("--db", metavar="FILE", help="Where instances are kept; `:memory:` keeps nothing.")
+    @click.option("--enable-auth", is_flag=True, help="Ask callers for keys as Azure does; made at the first start.")
+    @click.option("--reload/--no-reload", default=True, show_default=True, help="Load the app anew when it changes.")
+    @click.option("--json", "as_json", is_flag=True, help="Write logs as JSON, one object a line.")
     @click.option("--verbose", "-v", is_flag=True, help="Show debug logs too.")
-    def start(app_dir: str, port: int | None, db: str | None, verbose: bool) -> None:
+    def start(
+        app_dir: str, port: int | None, db: str | None, enable_auth: bool, reload: bool, as_json: bool, verbose: bool
+    ) -> None:
         from worker_ext.host.console import Console
         from worker_ext.host.foreground import run
+        from worker_ext.host.local_host import LocalHost
 
-        sys.exit(run(app_dir, port=port, db=db, console=Console(verbose=verbose)))
+        console = Console(verbose=verbose, as_json=as_json)
+        sys.exit(
+            run(
+                lambda: LocalHost(app_dir, port=port, db=db, console=console, enable_auth=enable_auth, reload=reload),
+                console,
+            )
+        )
 
     return commands
 

@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import asyncio
 import json
+import math
 import time
-from collections.abc import Mapping
-from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Self
 
 import azure.functions as func
 
 from worker_ext import management
+from worker_ext.bulk import BulkResult, Progress, for_each
+from worker_ext.connection import connection_payload
 from worker_ext.errors import ClientError
 from worker_ext.http_transport import AiohttpTransport, Response, Transport
 from worker_ext.protocol import codec
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _DEFAULT_TRANSPORT = AiohttpTransport()
+_ENDED_ALREADY = "the instance has ended and takes no events"
 
 
 class DurableOrchestrationClient:
@@ -49,6 +53,30 @@ class DurableOrchestrationClient:
         self._context = context
         self._endpoint = management.Endpoint(payload, function_invocation_id)
         self._transport = transport if transport is not None else _DEFAULT_TRANSPORT
+
+    @classmethod
+    def connect(
+        cls,
+        url: str | None = None,
+        key: str | None = None,
+        task_hub_name: str | None = None,
+        *,
+        transport: Transport | None = None,
+    ) -> Self:
+        """A client of a host that runs anywhere, without a binding.
+
+        Args:
+            url: The host, such as `https://my-app.azurewebsites.net`; by default what the environment variable
+                WORKER_EXT_URL says, else the local host, `http://localhost:7071`.
+            key: The system key `durabletask_extension` or the master key of that host; by default what WORKER_EXT_KEY
+                says. The local host asks for none.
+            task_hub_name: The task hub; by default the host's.
+            transport: How requests are sent.
+
+        Raises:
+            ValueError: The URL is not one of a host.
+        """
+        return cls(connection_payload(url, key, task_hub_name).encode(), transport=transport)
 
     async def start_new(
         self,
@@ -75,11 +103,11 @@ class DurableOrchestrationClient:
             TypeError: The input cannot be written as JSON.
         """
         names = (orchestration_function_name,) if instance_id is None else (orchestration_function_name, instance_id)
-        text = None if client_input is None else codec.encode_value(client_input)
+        text = None if client_input is None else codec.encode_as_json(client_input)
         response = await self._send(
             "POST", management.path("orchestrators", *names), {"version": version}, text, management.trace_headers()
         )
-        management.expect(response, {200, 201, 202}, instance_id)
+        management.expect(response, {200, 201, 202}, instance_id, management.STARTING)
         started = management.read_object(management.body(response), response, instance_id)
         return str(started["id"])
 
@@ -91,6 +119,9 @@ class DurableOrchestrationClient:
         show_input: bool = False,
     ) -> DurableOrchestrationStatus:
         """The status of an instance; false (`if not status`) when there is no such instance.
+
+        It is false too when the host answers 400 or 500 with something that is no status; members of that answer, such
+        as `Message`, are its attributes.
 
         Args:
             instance_id: The instance.
@@ -107,12 +138,10 @@ class DurableOrchestrationClient:
             "showHistoryOutput": "True" if show_history_output else None,
         }
         response = await self._send("GET", management.path("instances", instance_id), query)
-        if response.status == 404:
-            return DurableOrchestrationStatus.from_json("")
+        management.expect(response, {200, 202, 400, 404, 500}, instance_id)
         answer = management.body(response)
-        # A status of 400 or 500 is how some versions of the host answer for a failed instance.
-        if response.status not in {200, 202} and not (isinstance(answer, dict) and "runtimeStatus" in answer):
-            management.refuse(response, instance_id)
+        if answer is None or isinstance(answer, str):
+            return DurableOrchestrationStatus.from_json(answer or "")
         return DurableOrchestrationStatus.from_json(management.read_object(answer, response, instance_id))
 
     async def get_status_all(self) -> list[DurableOrchestrationStatus]:
@@ -144,6 +173,39 @@ class DurableOrchestrationClient:
         """
         query = management.filter_query(created_time_from, created_time_to, runtime_status)
         return await self._list({**query, "instanceIdPrefix": instance_id_prefix or None})
+
+    async def list_instances(
+        self,
+        created_time_from: datetime | None = None,
+        created_time_to: datetime | None = None,
+        runtime_status: list[OrchestrationRuntimeStatus] | None = None,
+        instance_id_prefix: str | None = None,
+        *,
+        show_input: bool = True,
+        page_size: int | None = None,
+    ) -> AsyncGenerator[DurableOrchestrationStatus, None]:
+        """Goes through the instances that fit, a page at a time: `async for status in client.list_instances(): ...`.
+
+        Args:
+            created_time_from: Created at this time or later; a naive time is UTC.
+            created_time_to: Created at this time or earlier; a naive time is UTC.
+            runtime_status: In one of these states.
+            instance_id_prefix: With an ID that begins so.
+            show_input: Whether the inputs come along.
+            page_size: How many instances the host sends at a time; by default 100.
+
+        Raises:
+            ClientError: The host could not answer.
+            ValueError: A state is none of OrchestrationRuntimeStatus.
+        """
+        query = {
+            **management.filter_query(created_time_from, created_time_to, runtime_status),
+            "instanceIdPrefix": instance_id_prefix or None,
+            "showInput": None if show_input else "false",
+            "top": None if page_size is None else str(page_size),
+        }
+        async for status in self._pages(query):
+            yield status
 
     async def purge_instance_history(self, instance_id: str) -> PurgeHistoryResult:
         """Deletes an instance that has ended.
@@ -202,14 +264,32 @@ class DurableOrchestrationClient:
             ValueError: The event has no name.
         """
         if event_name == "":
-            raise ValueError("event_name is empty; expected the name that the orchestrator waits for")
+            raise ValueError("event_name must be a non-empty string.")
         response = await self._send(
             "POST",
             management.path("instances", instance_id, "raiseEvent", event_name),
             _hub(task_hub_name, connection_name),
-            codec.encode_value(event_data),
+            codec.encode_as_json(event_data),
         )
-        management.expect(response, {202}, instance_id, s410="the instance has ended and takes no events")
+        management.expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
+
+    async def send_event(self, instance_id: str, event_name: str, value: Any = None) -> None:
+        """Sends an event whose value the wait gives as it is; `raise_event` gives it the value's JSON text.
+
+        Args:
+            instance_id: The instance.
+            event_name: The event.
+            value: A JSON value.
+
+        Raises:
+            ClientError: There is no such instance, or it has ended.
+            ValueError: The event has no name.
+        """
+        if event_name == "":
+            raise ValueError("event_name must be a non-empty string.")
+        path = management.path("instances", instance_id, "raiseEvent", event_name)
+        response = await self._transport.send(self._endpoint.request("POST", path, value=value))
+        management.expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
 
     async def terminate(self, instance_id: str, reason: str) -> None:
         """Ends an instance at once; one that has ended stays as it is.
@@ -254,11 +334,11 @@ class DurableOrchestrationClient:
             ClientError: There is no such instance, it has not failed, or the store cannot rewind.
         """
         query = {"reason": reason, **_hub(task_hub_name, connection_name)}
-        await self._manage(
-            instance_id, "rewind", query, accepted={200, 202}, s410="only failed instances can be rewound"
-        )
+        response = await self._send("POST", management.path("instances", instance_id, "rewind"), query)
+        words = management.REWINDING
+        management.expect(response, {200, 202}, instance_id, words, s410="only failed instances can be rewound")
 
-    async def restart(self, instance_id: str, restart_with_new_instance_id: bool = True) -> str:
+    async def restart(self, instance_id: str, restart_with_new_instance_id: bool = True) -> Any:
         """Starts an instance again with the input it had.
 
         Args:
@@ -266,17 +346,15 @@ class DurableOrchestrationClient:
             restart_with_new_instance_id: Whether the new run gets an ID of its own, or takes the place of the old one.
 
         Returns:
-            The ID of the new run.
+            What the host answers, as 1.7.0 gives it: management URLs of the new run, its ID as `id`. The instance's own
+            ID where the host says nothing.
 
         Raises:
             ClientError: There is no such instance, or it still runs and its ID was to be used again.
         """
         query = {"restartWithNewInstanceId": str(restart_with_new_instance_id).lower()}
         response = await self._manage(instance_id, "restart", query, accepted={202, 410})
-        restarted = management.body(response)
-        if isinstance(restarted, dict) and "id" in restarted:
-            return str(restarted["id"])
-        return restarted if isinstance(restarted, str) else instance_id
+        return management.body(response) or instance_id
 
     async def read_entity_state(
         self,
@@ -321,9 +399,64 @@ class DurableOrchestrationClient:
             ClientError: The host refused: no entity of that name, or a key it does not take.
         """
         query = {"op": operation_name, **_hub(task_hub_name, connection_name)}
-        text = None if operation_input is None else codec.encode_value(operation_input)
+        text = None if operation_input is None else codec.encode_as_json(operation_input)
         response = await self._send("POST", _entity_path(entityId), query, text, management.trace_headers())
         management.expect(response, {202}, str(entityId))
+
+    async def wait_for_completion(
+        self, instance_id: str, timeout: timedelta | None = None, poll_interval: timedelta = timedelta(seconds=1)
+    ) -> DurableOrchestrationStatus:
+        """Waits until an instance has ended, in whatever way; its status tells.
+
+        Args:
+            instance_id: The instance.
+            timeout: How long to wait at most; None waits for as long as it takes.
+            poll_interval: How long to wait between two looks at the instance.
+
+        Raises:
+            ClientError: There is no such instance, or the host could not answer.
+            TimeoutError: It had not ended in time.
+        """
+        deadline = math.inf if timeout is None else time.monotonic() + timeout.total_seconds()
+        while True:
+            status = await self.get_status(instance_id)
+            if not status:
+                raise ClientError(404, instance_id, "there is no such instance")
+            if status.runtime_status in _ENDED:
+                return status
+            remaining = deadline - time.monotonic()
+            if remaining <= 0:
+                raise TimeoutError(f"instance {instance_id!r} has not ended within {timeout}")
+            await asyncio.sleep(min(poll_interval.total_seconds(), remaining))
+
+    async def terminate_each(
+        self, instance_ids: AsyncIterable[str] | Iterable[str], reason: str, progress: Progress | None = None
+    ) -> BulkResult:
+        """Ends many instances, several at a time; one that has ended stays as it is.
+
+        Args:
+            instance_ids: The instances.
+            reason: Why.
+            progress: Called with how many are done, after each.
+
+        Returns:
+            How many were done, and those that the host refused.
+        """
+        return await for_each(instance_ids, lambda instance_id: self.terminate(instance_id, reason), progress)
+
+    async def purge_each(
+        self, instance_ids: AsyncIterable[str] | Iterable[str], progress: Progress | None = None
+    ) -> BulkResult:
+        """Deletes many instances that have ended, several at a time.
+
+        Args:
+            instance_ids: The instances.
+            progress: Called with how many are done, after each.
+
+        Returns:
+            How many were done, and those that the host refused, as it does while they run.
+        """
+        return await for_each(instance_ids, self.purge_instance_history, progress)
 
     def create_check_status_response(self, request: func.HttpRequest, instance_id: str) -> func.HttpResponse:
         """The answer to a caller who will ask later: 202 with the management URLs.
@@ -383,8 +516,8 @@ class DurableOrchestrationClient:
         """
         if retry_interval_in_milliseconds > timeout_in_milliseconds:
             raise ValueError(
-                f"the total timeout of {timeout_in_milliseconds} ms should be longer than the retry interval of "
-                f"{retry_interval_in_milliseconds} ms"
+                f"Total timeout {timeout_in_milliseconds} (ms) should be bigger than retry timeout "
+                f"{retry_interval_in_milliseconds} (ms)"
             )
         deadline = time.monotonic() + timeout_in_milliseconds / 1000
         while True:
@@ -408,15 +541,17 @@ class DurableOrchestrationClient:
         return await self._transport.send(self._endpoint.request(method, path, query, text, headers))
 
     async def _manage(
-        self, instance_id: str, verb: str, query: Mapping[str, str | None], accepted: set[int], **explanations: str
+        self, instance_id: str, verb: str, query: Mapping[str, str | None], accepted: set[int]
     ) -> Response:
         response = await self._send("POST", management.path("instances", instance_id, verb), query)
-        management.expect(response, accepted, instance_id, **explanations)
+        management.expect(response, accepted, instance_id, management.MANAGING)
         return response
 
     async def _list(self, query: Mapping[str, str | None]) -> list[DurableOrchestrationStatus]:
+        return [status async for status in self._pages(query)]
+
+    async def _pages(self, query: Mapping[str, str | None]) -> AsyncGenerator[DurableOrchestrationStatus, None]:
         """Every page of a listing; a page but the last comes with the token that asks for the next one."""
-        statuses: list[DurableOrchestrationStatus] = []
         token = ""
         while True:
             headers = {management.CONTINUATION_HEADER: token} if token else {}
@@ -425,10 +560,11 @@ class DurableOrchestrationClient:
             page = management.body(response)
             if not isinstance(page, list):
                 raise ClientError(response.status, None, f"expected a JSON array of statuses, found {page!r:.100}")
-            statuses += map(DurableOrchestrationStatus.from_json, page)
+            for item in page:
+                yield DurableOrchestrationStatus.from_json(item)
             token = response.headers.get(management.CONTINUATION_HEADER, "")
             if not token:
-                return statuses
+                return
 
     @staticmethod
     def _purged(response: Response, instance_id: str | None) -> PurgeHistoryResult:

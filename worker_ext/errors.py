@@ -128,15 +128,17 @@ class AppError(DurableError):
 class ClientError(DurableError):
     """The management API refused a request.
 
+    `str()` of it begins with the text that azure-functions-durable 1.7.0 raises, by which apps tell errors apart there.
+
     Attributes:
         status: The HTTP status code.
         instance_id: The instance that was asked for, or None where the request named none.
         message: The host's own message.
     """
 
-    def __init__(self, status: int, instance_id: str | None, message: str) -> None:
+    def __init__(self, status: int, instance_id: str | None, message: str, *, text: str | None = None) -> None:
         target = f" for instance {instance_id!r}" if instance_id is not None else ""
-        super().__init__(f"the management API answered {status}{target}: {message}")
+        super().__init__(text or f"the management API answered {status}{target}: {message}")
         self.status = status
         self.instance_id = instance_id
         self.message = message

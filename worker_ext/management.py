@@ -21,7 +21,27 @@ from worker_ext.protocol.client import TERMINAL_STATUSES, DurableClientPayload, 
 from worker_ext.protocol.codec import JSON
 
 CONTINUATION_HEADER = "x-ms-continuation-token"
+ABSENT: Any = object()
+"""The value of a body that has none; None is null."""
+
 _NO_INSTANCE = "there is no such instance"
+
+Words = Mapping[int, str]
+"""How 1.7.0 words the refusal of a request, by status; 0 stands for every other one."""
+
+UNEXPECTED: Words = {0: "The operation failed with an unexpected status code {status}"}
+MANAGING: Words = {**UNEXPECTED, 404: "No instance with ID '{instance_id}' found."}
+RAISING: Words = {
+    0: "Webhook returned unrecognized status code {status}",
+    400: "Only application/json request content is supported",
+    404: "No instance with ID {instance_id} found.",
+    410: "Instance with ID {instance_id} is gone: either completed or failed",
+}
+REWINDING: Words = {
+    404: "No instance with ID {instance_id} found.",
+    410: "The rewind operation is only supported on failed orchestration instances.",
+}
+STARTING: Words = {}
 
 
 class Endpoint:
@@ -49,6 +69,7 @@ class Endpoint:
         query: Mapping[str, str | None] | None = None,
         text: str | None = None,
         headers: Mapping[str, str] | None = None,
+        value: Any = ABSENT,
     ) -> Request:
         """A request for a quoted path.
 
@@ -58,15 +79,17 @@ class Endpoint:
             query: Parameters not yet quoted; those that are None are left out.
             text: A value's JSON text, which becomes a JSON string in the body.
             headers: More headers.
+            value: A JSON value that is the body as it is, in the place of `text`.
         """
         given = {name: value for name, value in (query or {}).items() if value is not None}
         parameters = "&".join(filter(None, (urlencode(given, quote_via=quote, safe=",:"), self._key)))
         url = f"{self._base}{path}" + (f"?{parameters}" if parameters else "")
-        if text is None:
+        content = text if value is ABSENT else value
+        if content is None and value is ABSENT:
             return Request(method, url, None, {**self._headers, **(headers or {})})
         content_type = {"Content-Type": "application/json"}
         return Request(
-            method, url, codec.encode_value(text).encode(), content_type | self._headers | dict(headers or {})
+            method, url, codec.encode_value(content).encode(), content_type | self._headers | dict(headers or {})
         )
 
 
@@ -131,7 +154,8 @@ def _utc(time: datetime | None) -> str | None:
     """The wire form of a time; a naive one is taken as UTC."""
     if time is None:
         return None
-    return codec.format_timestamp(time if time.tzinfo is not None else time.replace(tzinfo=UTC))
+    aware = time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+    return aware.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def body(response: Response) -> JSON:
@@ -144,27 +168,39 @@ def body(response: Response) -> JSON:
         return response.body.decode(errors="replace")
 
 
-def expect(response: Response, accepted: set[int], instance_id: str | None, **explanations: str) -> None:
+def expect(
+    response: Response, accepted: set[int], instance_id: str | None, words: Words = UNEXPECTED, **explanations: str
+) -> None:
     """Checks the status of an answer.
 
     Args:
         response: The answer.
         accepted: The statuses that are fine.
         instance_id: The instance that was asked for.
+        words: How 1.7.0 words the refusal.
         explanations: What to say where the host says nothing, as `s410="..."`.
 
     Raises:
         ClientError: The status is another one.
     """
     if response.status not in accepted:
-        refuse(response, instance_id, explanations.get(f"s{response.status}"))
+        refuse(response, instance_id, words, explanations.get(f"s{response.status}"))
 
 
-def refuse(response: Response, instance_id: str | None, explanation: str | None = None) -> NoReturn:
-    """Raises the error of an answer, in the host's words where it has any."""
+def refuse(
+    response: Response, instance_id: str | None, words: Words = UNEXPECTED, explanation: str | None = None
+) -> NoReturn:
+    """Raises the error of an answer: in the words of 1.7.0, then in the host's where it has any."""
+    said = _message(body(response))
     if explanation is None and response.status == 404 and instance_id is not None:
         explanation = _NO_INSTANCE
-    raise ClientError(response.status, instance_id, _message(body(response)) or explanation or "the answer is empty")
+    text = words.get(response.status, words.get(0, "")).format(status=response.status, instance_id=instance_id)
+    raise ClientError(
+        response.status,
+        instance_id,
+        said or explanation or "the answer is empty",
+        text=": ".join(filter(None, (text, said))) or None,
+    )
 
 
 def _message(answer: JSON) -> str | None:

@@ -19,6 +19,8 @@ from worker_ext import converters, decorators
 from worker_ext.errors import AppError
 
 if TYPE_CHECKING:
+    from worker_ext.context import DurableOrchestrationContext
+    from worker_ext.entity import DurableEntityContext
     from worker_ext.handlers import EntityFunction, OrchestratorFunction
 
 BINDING = "context"
@@ -26,7 +28,24 @@ BINDING = "context"
 
 
 class Orchestrator:
-    """An orchestrator of the v1 programming model: `main = Orchestrator.create(function)`."""
+    """An orchestrator of the v1 programming model: `main = Orchestrator.create(function)`.
+
+    Args:
+        activity_func: The user's orchestrator.
+    """
+
+    def __init__(self, activity_func: OrchestratorFunction) -> None:
+        self.fn = activity_func
+
+    def handle(self, context: DurableOrchestrationContext) -> str:
+        """Runs one turn; gives the reply to the extension.
+
+        Raises:
+            OrchestrationFailedError: The orchestrator failed; the message carries the reply, the cause is its error.
+        """
+        from worker_ext import handlers
+
+        return handlers.run_turn(context, self.fn)
 
     @classmethod
     def create(cls, fn: OrchestratorFunction) -> Callable[[Any], str]:
@@ -44,7 +63,25 @@ class Orchestrator:
 
 
 class Entity:
-    """An entity of the v1 programming model: `main = Entity.create(function)`."""
+    """An entity of the v1 programming model: `main = Entity.create(function)`.
+
+    Args:
+        entity_func: The user's entity function.
+    """
+
+    def __init__(self, entity_func: EntityFunction) -> None:
+        self.fn = entity_func
+
+    def handle(self, context: DurableEntityContext, batch: list[dict[str, Any]]) -> str:
+        """Runs a batch of operations, as `DurableEntityContext.from_json` gives them; gives the reply.
+
+        Raises:
+            PayloadError: An operation is none.
+        """
+        from worker_ext import handlers
+        from worker_ext.protocol.entity import read_operations
+
+        return handlers.run_batch(context, read_operations(batch), self.fn)
 
     @classmethod
     def create(cls, fn: EntityFunction) -> Callable[[Any], str]:

@@ -55,7 +55,7 @@ def http_request(url: str) -> func.HttpRequest:
             lambda c: c.start_new("Orch", None, {"n": 1}),
             202,
             {"id": "w"},
-            ("POST", "orchestrators/Orch", '"{\\"n\\":1}"'),
+            ("POST", "orchestrators/Orch", '"{\\"n\\": 1}"'),
         ),
         (lambda c: c.start_new("Orch", client_input=0), 202, {"id": "w"}, ("POST", "orchestrators/Orch", '"0"')),
         (lambda c: c.start_new("Orch", client_input=""), 202, {"id": "w"}, ("POST", "orchestrators/Orch", '"\\"\\""')),
@@ -91,7 +91,7 @@ def http_request(url: str) -> func.HttpRequest:
             [],
             (
                 "GET",
-                "instances/?createdTimeFrom=2026-01-02T03:04:05.6Z&createdTimeTo=2026-01-02T01:00:00Z"
+                "instances/?createdTimeFrom=2026-01-02T03:04:05.600000Z&createdTimeTo=2026-01-02T01:00:00.000000Z"
                 "&runtimeStatus=Running,Failed&instanceIdPrefix=q__",
                 "",
             ),
@@ -103,14 +103,14 @@ def http_request(url: str) -> func.HttpRequest:
             ),
             200,
             {"instancesDeleted": 7},
-            ("DELETE", "instances/?createdTimeFrom=2020-01-01T00:00:00Z&runtimeStatus=Failed", ""),
+            ("DELETE", "instances/?createdTimeFrom=2020-01-01T00:00:00.000000Z&runtimeStatus=Failed", ""),
         ),
         (lambda c: c.raise_event("w__1", "go"), 202, None, ("POST", "instances/w__1/raiseEvent/go", '"null"')),
         (
             lambda c: c.raise_event("w__1", "go on", {"a": 1}, "Hub", "Storage"),
             202,
             None,
-            ("POST", "instances/w__1/raiseEvent/go%20on?taskHub=Hub&connection=Storage", '"{\\"a\\":1}"'),
+            ("POST", "instances/w__1/raiseEvent/go%20on?taskHub=Hub&connection=Storage", '"{\\"a\\": 1}"'),
         ),
         (lambda c: c.raise_event("w__1", "go", False), 202, None, ("POST", "instances/w__1/raiseEvent/go", '"false"')),
         (lambda c: c.terminate("w__1", "oh no"), 202, None, ("POST", "instances/w__1/terminate?reason=oh%20no", "")),
@@ -239,6 +239,19 @@ async def test_an_instance_that_does_not_exist_has_a_false_status(
     assert (bool(status), status.runtime_status, status.instance_id) == (False, None, None)
 
 
+@pytest.mark.parametrize("status", [400, 500])
+@pytest.mark.parametrize(
+    "body,members", [({"Message": WRONG}, {"Message": WRONG}), ("words", {"message": "words"}), (None, {"message": ""})]
+)
+async def test_a_refused_look_has_a_false_status_with_the_hosts_words(
+    host: FakeHost, client: DurableOrchestrationClient, status: int, body: Any, members: dict[str, str]
+) -> None:
+    """As in 1.7.0, where apps poll with `while not status`."""
+    host.answers(status, body)
+    found = await client.get_status("w__1")
+    assert (bool(found), vars(found) | members) == (False, vars(found))
+
+
 async def test_the_history_is_shown_under_both_names(host: FakeHost, client: DurableOrchestrationClient) -> None:
     events = [{"EventType": "ExecutionStarted", "FunctionName": "Orch"}]
     host.answers(200, COMPLETED | {"historyEvents": events})
@@ -258,10 +271,10 @@ async def test_a_purge_says_how_much_it_deleted(
 
 
 @pytest.mark.parametrize(
-    "status,body,expected", [(202, {"id": "new"}, "new"), (202, "new", "new"), (410, None, "w__1")]
+    "status,body,expected", [(202, {"id": "new"}, {"id": "new"}), (202, "new", "new"), (410, None, "w__1")]
 )
-async def test_a_restart_gives_the_id_of_the_new_run(
-    host: FakeHost, client: DurableOrchestrationClient, status: int, body: Any, expected: str
+async def test_a_restart_gives_what_the_host_answers(
+    host: FakeHost, client: DurableOrchestrationClient, status: int, body: Any, expected: Any
 ) -> None:
     host.answers(status, body)
     assert await client.restart("w__1") == expected
@@ -310,7 +323,7 @@ async def test_an_instance_that_has_ended_stays_so_without_an_error(
             "An orchestration with id 'w' already exists. It is in state Running",
         ),
         (lambda c: c.start_new("Orch"), 202, None, None, "expected a JSON object in the answer, found nothing"),
-        (lambda c: c.get_status("w"), 500, {"Message": WRONG}, "w", WRONG),
+        (lambda c: c.get_status("w"), 503, {"Message": WRONG}, "w", WRONG),
         (lambda c: c.get_status("w"), 401, None, "w", "the answer is empty"),
         (lambda c: c.get_status_all(), 500, {"Message": WRONG}, None, WRONG),
         (lambda c: c.get_status_all(), 200, {"n": 1}, None, "expected a JSON array of statuses, found {'n': 1}"),
@@ -362,9 +375,71 @@ async def test_a_refusal_is_told_in_the_hosts_words(
 
 
 @pytest.mark.parametrize(
+    "call,status,body,text",
+    [
+        (lambda c: c.start_new("Orch"), 400, {"ExceptionMessage": "No such."}, "No such."),
+        (lambda c: c.raise_event("w", "go"), 404, None, "No instance with ID w found."),
+        (
+            lambda c: c.raise_event("w", "go"),
+            410,
+            None,
+            "Instance with ID w is gone: either completed or failed",
+        ),
+        (
+            lambda c: c.raise_event("w", "go"),
+            400,
+            {"Message": "Only json"},
+            "Only application/json request content is supported: Only json",
+        ),
+        (lambda c: c.raise_event("w", "go"), 500, None, "Webhook returned unrecognized status code 500"),
+        (lambda c: c.get_status("w"), 503, None, "The operation failed with an unexpected status code 503"),
+        (
+            lambda c: c.get_status_all(),
+            500,
+            {"Message": WRONG},
+            f"The operation failed with an unexpected status code 500: {WRONG}",
+        ),
+        (lambda c: c.terminate("w", "x"), 404, None, "No instance with ID 'w' found."),
+        (lambda c: c.suspend("w", "x"), 404, None, "No instance with ID 'w' found."),
+        (lambda c: c.resume("w", "x"), 500, None, "The operation failed with an unexpected status code 500"),
+        (lambda c: c.restart("w"), 404, None, "No instance with ID 'w' found."),
+        (lambda c: c.rewind("w", "x"), 404, None, "No instance with ID w found."),
+        (
+            lambda c: c.rewind("w", "x"),
+            410,
+            None,
+            "The rewind operation is only supported on failed orchestration instances.",
+        ),
+        (lambda c: c.rewind("w", "x"), 501, "not here", "not here"),
+        (lambda c: c.purge_instance_history("w"), 400, None, "The operation failed with an unexpected status code 400"),
+        (
+            lambda c: c.read_entity_state(EntityId("E", "k")),
+            500,
+            None,
+            "The operation failed with an unexpected status code 500",
+        ),
+        (
+            lambda c: c.signal_entity(EntityId("E", "k"), "x"),
+            400,
+            None,
+            "The operation failed with an unexpected status code 400",
+        ),
+    ],
+)
+async def test_the_text_of_a_refusal_begins_as_in_1_7_0(
+    host: FakeHost, client: DurableOrchestrationClient, call: Call, status: int, body: Any, text: str
+) -> None:
+    """Apps of 1.7.0, where every error is a bare Exception, tell them apart by it."""
+    host.answers(status, body)
+    with pytest.raises(ClientError) as refusal:
+        await call(client)
+    assert str(refusal.value) == text
+
+
+@pytest.mark.parametrize(
     "call,message",
     [
-        (lambda c: c.raise_event("w", ""), "event_name is empty"),
+        (lambda c: c.raise_event("w", ""), "event_name must be a non-empty string."),
         (lambda c: c.purge_instance_history_by(), "created_time_from is required"),
         (
             lambda c: c.purge_instance_history_by(datetime(2020, 1, 1), None, [OrchestrationRuntimeStatus.Running]),
@@ -373,7 +448,7 @@ async def test_a_refusal_is_told_in_the_hosts_words(
         (lambda c: c.get_status_by(runtime_status=["running"]), "'running' is not a valid OrchestrationRuntimeStatus"),
         (
             lambda c: c.wait_for_completion_or_create_check_status_response(None, "w", 10, 20),
-            "the total timeout of 10 ms should be longer than the retry interval of 20 ms",
+            r"Total timeout 10 \(ms\) should be bigger than retry timeout 20 \(ms\)",
         ),
     ],
 )

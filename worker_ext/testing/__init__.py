@@ -5,7 +5,8 @@ turn = replay(ship, history)
 assert turn.output == "packed"
 """
 
+from worker_ext.testing.generators import orchestrator_generator_wrapper
 from worker_ext.testing.histories import HistoryBuilder
 from worker_ext.testing.replays import Turn, replay
 
-__all__ = ["HistoryBuilder", "Turn", "replay"]
+__all__ = ["HistoryBuilder", "Turn", "orchestrator_generator_wrapper", "replay"]

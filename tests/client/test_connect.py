@@ -1,0 +1,215 @@
+"""Clients that no binding made, against a host that runs in another process; and what goes beyond one instance."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from host_process import HostProcess
+from management_host import FakeHost, Seen
+
+from worker_ext.client import DurableOrchestrationClient
+from worker_ext.connection import connection_payload
+from worker_ext.errors import ClientError
+from worker_ext.protocol.client import OrchestrationRuntimeStatus
+from worker_ext.sync_client import SyncDurableOrchestrationClient
+
+APP = Path(__file__).parent.parent / "host" / "apps" / "durable"
+API = "/runtime/webhooks/durabletask"
+SOON = timedelta(seconds=60)
+POLL = timedelta(milliseconds=20)
+TIMES = {"createdTime": "2026-01-02T03:04:05Z", "lastUpdatedTime": "2026-01-02T03:04:05Z"}
+
+
+def status(instance_id: str, state: str = "Running") -> dict[str, object]:
+    return {"name": "o", "instanceId": instance_id, "runtimeStatus": state, **TIMES}
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+    folder = tmp_path_factory.mktemp("connect")
+    process = HostProcess(Path(shutil.copytree(APP, folder / "app")), folder / "x.db")
+    process.start()
+    yield process
+    process.stop()
+
+
+@pytest.fixture
+def connected(host: FakeHost) -> DurableOrchestrationClient:
+    return DurableOrchestrationClient.connect(host.base.removesuffix("/durabletask/"), "a/b=")
+
+
+class TestConnect:
+    async def test_requests_go_to_the_public_api_with_the_key(
+        self, host: FakeHost, connected: DurableOrchestrationClient
+    ) -> None:
+        host.answers(202)
+        await connected.terminate("i 1", "enough")
+        assert host.seen == [Seen("POST", f"{API}/instances/i%201/terminate?reason=enough&code=a%2Fb%3D")]
+
+    async def test_a_task_hub_is_named_in_each_request(self, host: FakeHost) -> None:
+        client = DurableOrchestrationClient.connect(host.base.removesuffix("/durabletask/"), task_hub_name="Other")
+        host.answers(404)
+        assert not await client.get_status("i")
+        assert host.seen == [Seen("GET", f"{API}/instances/i?taskHub=Other")]
+
+    def test_links_lead_to_the_host(self) -> None:
+        client = DurableOrchestrationClient.connect("https://app.example/", "K")
+        links = client.create_http_management_payload("i")
+        base = f"https://app.example{API}/instances/i"
+        assert links == {
+            "id": "i",
+            "statusQueryGetUri": f"{base}?code=K",
+            "sendEventPostUri": f"{base}/raiseEvent/{{eventName}}?code=K",
+            "terminatePostUri": f"{base}/terminate?reason={{text}}&code=K",
+            "rewindPostUri": f"{base}/rewind?reason={{text}}&code=K",
+            "purgeHistoryDeleteUri": f"{base}?code=K",
+            "restartPostUri": f"{base}/restart?code=K",
+            "suspendPostUri": f"{base}/suspend?reason={{text}}&code=K",
+            "resumePostUri": f"{base}/resume?reason={{text}}&code=K",
+        }
+
+    @pytest.mark.parametrize(
+        "environ, base, key",
+        [
+            ({}, "http://localhost:7071", ""),
+            ({"WORKER_EXT_URL": "https://x.example"}, "https://x.example", ""),
+            ({"WORKER_EXT_URL": f"https://x.example{API}/", "WORKER_EXT_KEY": "k"}, "https://x.example", "code=k"),
+        ],
+    )
+    def test_the_environment_says_what_is_not_given(self, environ: dict[str, str], base: str, key: str) -> None:
+        payload = connection_payload(environ=environ)
+        assert (payload.base_url, payload.required_query_string_parameters) == (base + API, key)
+
+    @pytest.mark.parametrize("url", ["my-app", "ftp://x", "http://", "https://x.example?code=K"])
+    def test_what_is_no_url_of_a_host_is_refused(self, url: str) -> None:
+        with pytest.raises(ValueError, match="expected the URL of a host, such as http://localhost:7071"):
+            DurableOrchestrationClient.connect(url)
+
+
+class TestListInstances:
+    async def test_it_asks_for_a_page_when_it_gets_there(
+        self, host: FakeHost, connected: DurableOrchestrationClient
+    ) -> None:
+        host.answers(200, [status("a"), status("b")], {"x-ms-continuation-token": "t"})
+        host.answers(200, [status("c")], {"x-ms-continuation-token": ""})
+        found = connected.list_instances(instance_id_prefix="x", page_size=2, show_input=False)
+        seen = [(item.instance_id, len(host.seen)) async for item in found]
+        assert seen == [("a", 1), ("b", 1), ("c", 2)]
+        assert host.seen[0].target == f"{API}/instances/?instanceIdPrefix=x&showInput=false&top=2&code=a%2Fb%3D"
+        assert [headers.get("x-ms-continuation-token") for headers in host.headers] == [None, "t"]
+
+
+class TestWaitForCompletion:
+    async def test_it_gives_the_status_however_the_instance_ended(
+        self, host: FakeHost, connected: DurableOrchestrationClient
+    ) -> None:
+        host.answers(202, status("i"))
+        host.answers(200, status("i", "Terminated"))
+        ended = await connected.wait_for_completion("i", SOON, POLL)
+        assert ended.runtime_status is OrchestrationRuntimeStatus.Terminated
+
+    async def test_it_waits_no_longer_than_told(self, host: FakeHost, connected: DurableOrchestrationClient) -> None:
+        host.answers(202, status("i"))
+        with pytest.raises(TimeoutError, match="instance 'i' has not ended within 0:00:00"):
+            await connected.wait_for_completion("i", timedelta(0))
+
+    async def test_an_unknown_instance_never_ends(self, host: FakeHost, connected: DurableOrchestrationClient) -> None:
+        host.answers(404)
+        with pytest.raises(ClientError, match="there is no such instance"):
+            await connected.wait_for_completion("i")
+
+
+class TestMany:
+    async def test_each_is_done_and_refusals_are_told(
+        self, host: FakeHost, connected: DurableOrchestrationClient
+    ) -> None:
+        for code in (202, 404, 410):
+            host.answers(code)
+        progress: list[int] = []
+        result = await connected.terminate_each(["a", "b", "c"], "why", progress.append)
+        assert (result.done, progress, len(result.refused)) == (2, [1, 2], 1)
+
+    async def test_an_iterator_of_ids_is_followed(self, running: HostProcess) -> None:
+        client = DurableOrchestrationClient.connect(running.url)
+        for number in range(25):
+            await client.start_new("child", f"many-{number}")
+        for number in range(25):
+            await client.wait_for_completion(f"many-{number}", SOON, POLL)
+        ids = (str(item.instance_id) async for item in client.list_instances(instance_id_prefix="many-", page_size=7))
+        result = await client.purge_each(ids)
+        assert (result.done, result.refused) == (25, {})
+        assert await client.get_status_by(instance_id_prefix="many-") == []
+
+    async def test_a_lost_connection_ends_it(self, connected: DurableOrchestrationClient) -> None:
+        async def gone() -> None:
+            raise ConnectionError("gone")
+
+        from worker_ext.bulk import for_each
+
+        with pytest.raises(ConnectionError):
+            await for_each(["a", "b"], lambda _: gone())
+        assert len(asyncio.all_tasks()) == 1
+
+
+async def test_every_page_is_followed_on_a_real_host(running: HostProcess) -> None:
+    client = DurableOrchestrationClient.connect(running.url)
+    for number in range(120):
+        await client.start_new("child", f"page-{number:03}")
+    found = await client.get_status_by(instance_id_prefix="page-")
+    assert [item.instance_id for item in found] == [f"page-{number:03}" for number in range(120)]
+    assert len(await client.get_status_all()) >= 120
+
+
+async def test_an_event_is_sent_as_it_is_or_as_text(running: HostProcess) -> None:
+    client = DurableOrchestrationClient.connect(running.url)
+    for send, got in ((client.send_event, {"n": 1}), (client.raise_event, '{"n": 1}')):
+        instance_id = await client.start_new("waits")
+        await send(instance_id, "go", {"n": 1})
+        assert (await client.wait_for_completion(instance_id, SOON, POLL)).output == {"got": got}
+
+
+class TestSyncClient:
+    def test_it_does_what_the_other_does(self, running: HostProcess) -> None:
+        with SyncDurableOrchestrationClient.connect(running.url) as client:
+            instance_id = client.start_new("waits", client_input=[1])
+            client.suspend(instance_id, "x")
+            while client.get_status(instance_id).runtime_status is not OrchestrationRuntimeStatus.Suspended:
+                pass
+            client.resume(instance_id, "x")
+            client.send_event(instance_id, "go", 7)
+            ended = client.wait_for_completion(instance_id, SOON, POLL)
+            assert (ended.output, client.get_status(instance_id).input_) == ({"got": 7}, "[1]")
+            again = client.restart(instance_id)
+            client.terminate(again, "enough")
+            assert client.wait_for_completion(again, SOON, POLL).output == "enough"
+            listed = [item.instance_id for item in client.list_instances(instance_id_prefix=again, page_size=1)]
+            assert listed == [again]
+            assert client.purge_instance_history(again).instances_deleted == 1
+            assert not client.get_status(again)
+
+    def test_a_refusal_is_raised_where_it_is_called(self, running: HostProcess) -> None:
+        with (
+            SyncDurableOrchestrationClient.connect(running.url) as client,
+            pytest.raises(ClientError, match="nosuch"),
+        ):
+            client.terminate("nosuch", "x")
+
+    async def test_it_works_where_a_loop_runs(self, running: HostProcess) -> None:
+        with SyncDurableOrchestrationClient.connect(running.url) as client:
+            assert not client.get_status("nosuch")
+
+    def test_closed_it_says_so_and_leaves_no_thread(self, running: HostProcess) -> None:
+        before = threading.active_count()
+        client = SyncDurableOrchestrationClient.connect(running.url)
+        assert not client.get_status("nosuch")
+        client.close()
+        client.close()
+        assert threading.active_count() == before
+        with pytest.raises(RuntimeError, match="the client is closed"):
+            client.get_status("nosuch")

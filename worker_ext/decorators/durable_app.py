@@ -1,0 +1,177 @@
+"""Blueprint and DFApp: the durable triggers and the client binding beside all of azure-functions' own decorators."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+
+from azure.functions import AuthLevel, BindingApi, FunctionRegister, SettingsApi, TriggerApi
+from azure.functions.decorators.core import InputBinding, Trigger
+from azure.functions.decorators.function_app import FunctionBuilder
+
+from worker_ext import converters
+from worker_ext.decorators.declared import DECLARATIONS
+from worker_ext.decorators.metadata import ActivityTrigger, DurableClient, EntityTrigger, OrchestrationTrigger
+from worker_ext.decorators.wrappers import activity_function, client_function, entity_function, orchestrator_function
+from worker_ext.errors import AppError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+_AnyFunction: TypeAlias = Callable[..., Any]
+
+
+class DurableFunction(FunctionBuilder, Generic[P, R]):
+    """What a durable decorator leaves in the place of a function: azure-functions' builder, still callable as written.
+
+    Calling it calls the user's function with the arguments given and nothing in between, as a unit test wants it. What
+    a worker calls is `build().get_user_function()`.
+    """
+
+    def __init__(self, builder: FunctionBuilder, function: Callable[P, R]) -> None:
+        self._function = builder._function
+        self._user_function = function
+        self.__name__: str = getattr(function, "__name__", type(function).__name__)
+        self.__doc__ = function.__doc__
+
+    def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
+        """Calls the user's function."""
+        return self._user_function(*args, **kwargs)
+
+
+class Blueprint(TriggerApi, BindingApi, SettingsApi):
+    """A group of functions that an app takes in with `register_functions`.
+
+    Args:
+        http_auth_level: What key callers of its HTTP functions need where a function does not say.
+    """
+
+    def __init__(self, http_auth_level: AuthLevel | str = AuthLevel.FUNCTION) -> None:
+        super().__init__(auth_level=http_auth_level)  # type: ignore[no-untyped-call]
+        converters.register()
+        DECLARATIONS.add(self)
+
+    def orchestration_trigger(
+        self, context_name: str, orchestration: str | None = None, input_type: type | None = None
+    ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]:
+        """Declares an orchestrator: a generator function, or a plain one, that takes the context.
+
+        Args:
+            context_name: The name of the binding; the function's own parameter may be called otherwise.
+            orchestration: The name that starts it; by default the function's.
+            input_type: The type that `context.get_input()` reads the input as.
+
+        Raises:
+            AppError: What is decorated is no function of one parameter.
+        """
+
+        def install(user: _AnyFunction) -> FunctionType:
+            return orchestrator_function(user, context_name, input_type, DECLARATIONS.check)
+
+        return self._durable(install, OrchestrationTrigger(context_name, orchestration))
+
+    def activity_trigger(
+        self, input_name: str, activity: str | None = None
+    ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]:
+        """Declares an activity, sync or async.
+
+        Args:
+            input_name: The parameter that takes the input.
+            activity: The name that orchestrators call it by; by default the function's.
+
+        Raises:
+            AppError: What is decorated is no function, or has no such parameter.
+        """
+
+        def install(user: _AnyFunction) -> FunctionType:
+            return activity_function(user, input_name)
+
+        return self._durable(install, ActivityTrigger(input_name, activity))
+
+    def entity_trigger(
+        self, context_name: str, entity_name: str | None = None
+    ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]:
+        """Declares an entity: a function that takes the entity's context, and is called once for each operation.
+
+        Args:
+            context_name: The name of the binding; the function's own parameter may be called otherwise.
+            entity_name: The name that it is addressed by; by default the function's.
+
+        Raises:
+            AppError: What is decorated is no function of one parameter.
+        """
+
+        def install(user: _AnyFunction) -> FunctionType:
+            return entity_function(user, context_name)
+
+        return self._durable(install, EntityTrigger(context_name, entity_name))
+
+    def durable_client_input(
+        self, client_name: str, task_hub: str | None = None, connection_name: str | None = None
+    ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]:
+        """Gives a function, sync or async, a `DurableOrchestrationClient`.
+
+        Args:
+            client_name: The parameter that takes the client.
+            task_hub: The task hub it works on; by default the one of host.json.
+            connection_name: The app setting with the connection string of that hub's storage; by default the app's.
+
+        Raises:
+            AppError: What is decorated is no function, or has no such parameter.
+        """
+
+        def install(user: _AnyFunction) -> FunctionType:
+            return client_function(user, client_name)
+
+        return self._durable(install, DurableClient(client_name, task_hub, connection_name))
+
+    def _durable(
+        self, install: Callable[[_AnyFunction], FunctionType], binding: Trigger | InputBinding
+    ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]:
+        """The decorator of a binding; `install` makes the function that workers get."""
+        converters.register()
+
+        def decorator(target: Callable[P, R]) -> DurableFunction[P, R]:
+            user = _user_function(target)
+            installed = install(_installed_function(target))  # before the app is touched: it may refuse
+
+            def attach(builder: FunctionBuilder) -> DurableFunction[P, R]:
+                if isinstance(binding, Trigger):
+                    builder.add_trigger(trigger=binding)
+                else:
+                    builder.add_binding(binding=binding)
+                builder._function._func = installed
+                durable = DurableFunction(builder, user)
+                self._function_builders[-1] = durable
+                return durable
+
+            durable: DurableFunction[P, R] = self._configure_function_builder(attach)(target)
+            return durable
+
+        return decorator
+
+
+class DFApp(Blueprint, FunctionRegister):
+    """A Durable Functions app: workers look for one of these at the top level of `function_app.py`."""
+
+
+def _user_function(target: Callable[P, R]) -> Callable[P, R]:
+    """The function as the user wrote it, under whatever decorators have been applied."""
+    if isinstance(target, DurableFunction):
+        return target._user_function
+    return _installed_function(target)
+
+
+def _installed_function(target: Any) -> _AnyFunction:
+    """The function that a worker would be given now."""
+    function: _AnyFunction
+    if isinstance(target, FunctionBuilder):
+        function = target._function.get_user_function()
+        return function
+    if callable(target) and hasattr(target, "__name__"):
+        function = target
+        return function
+    raise AppError(
+        f"a durable decorator was applied to {target!r}, which is no function with a name. Put it on a `def` or "
+        "`async def`, and call the other object from there"
+    )

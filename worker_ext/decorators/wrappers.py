@@ -1,0 +1,208 @@
+"""What workers are given in the place of a user's function: a plain function that calls it.
+
+Workers check the parameters and annotations of what they are given, and refuse much that is good Python: `list[int]`,
+`Order | None`, names that exist for the type checker only. The installed function therefore has exactly the parameters
+that are bound, keeps the annotations of other bindings, which choose how those are converted, and hides the one of the
+durable binding. It lies in the user's file, so that the function's directory is the user's, and it is `async def`
+exactly when the user's is; an orchestrator's is always `def`, because a replay is work for a thread and not for the
+event loop.
+
+Source: Functions worker protocol, sections on indexing, on the checks of a function, and on wrapping user functions.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from types import FunctionType
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from worker_ext.errors import AppError
+
+if TYPE_CHECKING:
+    from worker_ext.engine.tasks import Leaf
+
+_AnyFunction: TypeAlias = Callable[..., Any]
+
+
+def orchestrator_function(
+    user: _AnyFunction,
+    context_name: str,
+    input_type: type | None = None,
+    check: Callable[[str, list[Leaf]], None] | None = None,
+) -> FunctionType:
+    """The function that a worker is given for an orchestrator.
+
+    Args:
+        user: The user's function.
+        context_name: The name of the binding.
+        input_type: The type that the context reads the input as.
+        check: Told of the user's function by name and of everything it has scheduled, after each turn.
+
+    Raises:
+        AppError: The user's function takes another number of parameters than one.
+    """
+    _check_takes_one_argument(user, "orchestrator", "the context")
+
+    def turn(*args: Any, **kwargs: Any) -> str:
+        from worker_ext import handlers
+        from worker_ext.context import DurableOrchestrationContext
+
+        context = DurableOrchestrationContext.from_json(_body(*args, **kwargs), input_type=input_type)
+        try:
+            return handlers.run_turn(context, user)
+        finally:
+            if check is not None:
+                check(user.__name__, context.executor.schedule.leaves)
+
+    return _plain(turn, user, _single_parameter(context_name), is_async=False, orchestrator_function=user)
+
+
+def entity_function(user: _AnyFunction, context_name: str) -> FunctionType:
+    """The function that a worker is given for an entity; `context_name` is the name of the binding.
+
+    Raises:
+        AppError: The user's function takes another number of parameters than one.
+    """
+    _check_takes_one_argument(user, "entity", "the context")
+
+    def batch(*args: Any, **kwargs: Any) -> str:
+        from worker_ext import handlers
+
+        return handlers.run_entity(_body(*args, **kwargs), user)
+
+    return _plain(batch, user, _single_parameter(context_name), is_async=False, entity_function=user)
+
+
+def activity_function(user: _AnyFunction, input_name: str) -> FunctionType:
+    """The function that a worker is given for an activity; `input_name` is the parameter that takes the input.
+
+    Raises:
+        AppError: There is no such parameter.
+    """
+    signature = _signature_without(user, input_name, "activity_trigger", "input_name")
+    # The activity's own return value answers the trigger, and no worker needs to know its type to convert it.
+    signature = signature.replace(return_annotation=inspect.Signature.empty)
+    return _plain(user, user, signature, is_async=_is_async(user), activity_function=user)
+
+
+def client_function(user: _AnyFunction, client_name: str) -> FunctionType:
+    """The function that a worker is given for a durable client; `client_name` is the parameter that takes it.
+
+    Raises:
+        AppError: There is no such parameter.
+    """
+    signature = _signature_without(user, client_name, "durable_client_input", "client_name")
+    is_async = _is_async(user)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if isinstance(kwargs.get(client_name), str | bytes):
+            from worker_ext.client import DurableOrchestrationClient
+
+            invocation_id = getattr(kwargs.get("context"), "invocation_id", None)
+            kwargs[client_name] = DurableOrchestrationClient(kwargs[client_name], invocation_id)
+        return user(*args, **kwargs)
+
+    return _plain(call, user, signature, is_async=is_async, client_function=user)
+
+
+def _body(*args: Any, **kwargs: Any) -> str:
+    """The payload in the one argument of a trigger: workers send a carrier, tests may send the text."""
+    (carrier,) = (*args, *kwargs.values())
+    body: str = getattr(carrier, "body", carrier)
+    return body
+
+
+def _plain(
+    call: _AnyFunction, user: _AnyFunction, signature: inspect.Signature, *, is_async: bool, **attributes: _AnyFunction
+) -> FunctionType:
+    """A plain function that calls `call` and shows itself to workers as the user's, with the given signature.
+
+    It has the user's globals, where annotations that are still text are looked up, and no `__wrapped__`, which would
+    lead to the hidden annotations.
+    """
+    source = inspect.unwrap(user)
+    function = _forward_async(call) if is_async else _forward(call)
+    code = function.__code__
+    if isinstance(source, FunctionType):
+        file, line = source.__code__.co_filename, source.__code__.co_firstlineno
+        code = code.replace(co_filename=file, co_firstlineno=line, co_name=user.__name__)
+    plain = FunctionType(code, getattr(source, "__globals__", {}), user.__name__, None, function.__closure__)
+    plain.__module__ = user.__module__
+    plain.__qualname__ = getattr(user, "__qualname__", user.__name__)
+    plain.__doc__ = user.__doc__
+    plain.__dict__.update({key: value for key, value in getattr(user, "__dict__", {}).items() if key != "__wrapped__"})
+    plain.__dict__.update(attributes)
+    plain.__annotations__ = {
+        name: parameter.annotation
+        for name, parameter in signature.parameters.items()
+        if parameter.annotation is not inspect.Parameter.empty
+    }
+    if signature.return_annotation is not inspect.Signature.empty:
+        plain.__annotations__["return"] = signature.return_annotation
+    plain.__dict__["__signature__"] = signature
+    return plain
+
+
+def _forward(call: _AnyFunction) -> FunctionType:
+    def function(*args: Any, **kwargs: Any) -> Any:
+        return call(*args, **kwargs)
+
+    assert isinstance(function, FunctionType)
+    return function
+
+
+def _forward_async(call: _AnyFunction) -> FunctionType:
+    async def function(*args: Any, **kwargs: Any) -> Any:
+        return await call(*args, **kwargs)
+
+    assert isinstance(function, FunctionType)
+    return function
+
+
+def _is_async(user: _AnyFunction) -> bool:
+    return inspect.iscoroutinefunction(user) or inspect.iscoroutinefunction(getattr(user, "__call__", None))  # noqa: B004
+
+
+def _single_parameter(name: str) -> inspect.Signature:
+    if not name.isidentifier():
+        raise AppError(f"context_name={name!r} names the binding; expected a Python name such as 'context'")
+    return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)])
+
+
+def _signature(user: _AnyFunction) -> inspect.Signature:
+    """The signature with annotations as they stand: names that cannot be resolved yet, or ever, are left alone."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        return inspect.signature(user, annotation_format=Format.FORWARDREF)
+    return inspect.signature(user)
+
+
+def _signature_without(user: _AnyFunction, parameter: str, decorator: str, argument: str) -> inspect.Signature:
+    """The signature with the annotation of one parameter hidden."""
+    signature = _signature(user)
+    if parameter not in signature.parameters:
+        raise AppError(
+            f"function {user.__name__!r} has no parameter {parameter!r}, which {decorator}({argument}={parameter!r}) "
+            f"names; its parameters are ({', '.join(signature.parameters)})"
+        )
+    empty = inspect.Parameter.empty
+    return signature.replace(
+        parameters=[
+            value.replace(annotation=empty) if name == parameter else value
+            for name, value in signature.parameters.items()
+        ]
+    )
+
+
+def _check_takes_one_argument(user: _AnyFunction, kind: str, what: str) -> None:
+    signature = _signature(user)
+    try:
+        signature.bind(None)
+    except TypeError:
+        raise AppError(
+            f"{kind} {user.__name__!r} is called with one argument, {what}, but is written as {user.__name__}"
+            f"({', '.join(signature.parameters)}). Other values reach it as its input"
+        ) from None

@@ -1,0 +1,5 @@
+"""The context of an orchestrator."""
+
+from worker_ext.context import DurableOrchestrationContext
+
+__all__ = ["DurableOrchestrationContext"]

@@ -1,0 +1,5 @@
+"""How failed calls are repeated."""
+
+from worker_ext import RetryOptions
+
+__all__ = ["RetryOptions"]

@@ -1,0 +1,5 @@
+"""An action made of actions."""
+
+from worker_ext.protocol.actions import CompoundAction
+
+__all__ = ["CompoundAction"]

@@ -1,0 +1,5 @@
+"""Starts the next generation."""
+
+from worker_ext.protocol.actions import ContinueAsNew as ContinueAsNewAction
+
+__all__ = ["ContinueAsNewAction"]

@@ -1,0 +1,5 @@
+"""Is complete with all."""
+
+from worker_ext.protocol.actions import WhenAll as WhenAllAction
+
+__all__ = ["WhenAllAction"]

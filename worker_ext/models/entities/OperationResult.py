@@ -1,0 +1,5 @@
+"""How an operation ended."""
+
+from worker_ext.protocol.entity import OperationResult
+
+__all__ = ["OperationResult"]

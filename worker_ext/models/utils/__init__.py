@@ -1,0 +1,1 @@
+"""Where azure-functions-durable 1.7.0 has `EntityId`."""
