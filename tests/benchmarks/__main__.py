@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # host_process, as the tests import it
 
-from . import fuzz, imports, local_host, operations, replay
+from . import fuzz, imports, local_host, operations, replay, workers
 from .payloads import SHAPES
 from .report import Row, render
 
@@ -22,6 +22,7 @@ Measures worker_ext on this machine and prints a figure a line: the median of th
   import   `import worker_ext` when azure.functions is there already: milliseconds, and MiB of resident memory.
   host     the local host as a process: from `start` to its first HTTP answer, and activity steps a second, of one
            chain alone and of many side by side.
+  workers  one invocation in our worker, as a ratio to the same with Microsoft's request handlers in it; its start.
   fuzz     damaged payloads: each must end in a reply or in an error of this package, or the command fails. Runs only
            when it is named.
 
@@ -38,7 +39,7 @@ examples:
   python -m tests.benchmarks import --format json > import.json
 """
 
-KINDS = ("replay", "operations", "import", "host")
+KINDS = ("replay", "operations", "import", "host", "workers")
 ONLY_WHEN_NAMED = ("fuzz",)
 
 
@@ -62,6 +63,8 @@ def _measure(options: argparse.Namespace) -> Iterator[Row]:
         yield from imports.measure(max(options.rounds, 10))
     if "host" in kinds:
         yield from local_host.measure(min(options.rounds, 5), options.chains, options.steps, options.memory)
+    if "workers" in kinds:
+        yield from workers.measure(options.rounds)
     if "fuzz" in kinds:
         yield from fuzz.measure(options.payloads, options.seed)
 
@@ -78,7 +81,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         choices=[*KINDS, *ONLY_WHEN_NAMED, []],
         metavar="kind",
-        help="replay, operations, import, host, fuzz; all but fuzz if none",
+        help="replay, operations, import, host, workers, fuzz; all but fuzz if none",
     )
     parser.add_argument("-n", type=int, action="append", help="steps of a replayed workflow; 100 and 1000 if not given")
     parser.add_argument("--shape", action="append", choices=[shape.name for shape in SHAPES], help="replay only this")

@@ -17,6 +17,7 @@ from worker_ext.rpc import pb, service
 
 WAIT_SECONDS = 30.0
 REQUEST_ID = "the-request-id"
+OUR_WORKER = (sys.executable, "-m", "worker_ext.worker")
 
 _REPLIES = {
     "worker_init_request": "worker_init_response",
@@ -177,7 +178,10 @@ class WorkerDriver:
 
 @contextlib.asynccontextmanager
 async def worker(
-    app_directory: Path, environment: Mapping[str, str] | None = None, arguments: Sequence[str] | None = None
+    app_directory: Path,
+    environment: Mapping[str, str] | None = None,
+    arguments: Sequence[str] | None = None,
+    command: Sequence[str] = OUR_WORKER,
 ) -> AsyncIterator[WorkerDriver]:
     """Start a host and a worker process for an app; both are gone afterwards."""
     driver = WorkerDriver()
@@ -187,7 +191,7 @@ async def worker(
     await server.start()
     given = ["--host", "127.0.0.1", "--port", "{port}", "--workerId", "w", "--requestId", REQUEST_ID]
     driver.process = await start_process(
-        [text.format(port=port) for text in arguments or given], app_directory, environment
+        [text.format(port=port) for text in arguments or given], app_directory, environment, command
     )
     try:
         yield driver
@@ -201,12 +205,13 @@ async def worker(
 
 
 async def start_process(
-    arguments: Sequence[str], app_directory: Path, environment: Mapping[str, str] | None = None
+    arguments: Sequence[str],
+    app_directory: Path,
+    environment: Mapping[str, str] | None = None,
+    command: Sequence[str] = OUR_WORKER,
 ) -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "worker_ext.worker",
+        *command,
         *arguments,
         cwd=app_directory,
         env={**os.environ, **(environment or {})},

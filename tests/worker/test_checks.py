@@ -266,7 +266,7 @@ UNUSED = "has no parameter: give the function a parameter of that name, or corre
         (
             twice,
             [binding("x", direction=0), generic],
-            "two bindings are called 'x'; give each an argument name of its own",
+            "two bindings are called 'x'; give each a name of its own",
         ),
         (
             twice,

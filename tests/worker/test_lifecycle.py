@@ -150,8 +150,7 @@ async def test_functions_may_be_loaded_as_one_collection(write_app: WriteApp) ->
         assert (refused.function_id, refused.result.status, refused.result.exception.message) == (
             "unknown",
             pb.StatusResult.Failure,
-            "function 'other' (id unknown) is not in the app's function_app.py; functions of a function.json cannot be "
-            "loaded by this worker",
+            "function 'other' (id unknown) is not in the app's function_app.py",
         )
 
 

@@ -59,25 +59,58 @@ class Signature:
     wants_context: bool
 
 
-def check_function(name: str, function: Callable[..., Any], declared: Sequence[Binding]) -> Signature:
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The place where bindings are declared: how an error names it, and what differs there.
+
+    Attributes:
+        takes_wrappers: Whether objects will do that wrap a function, such as those of `functools.lru_cache`; where
+            functions are found by decorators, the real workers ask for the file of the object, which has none.
+    """
+
+    bind: str
+    name_there: str
+    bind_output: str
+    takes_wrappers: bool
+
+
+DECORATORS = Source(
+    bind="bind it with a decorator whose argument name is the same",
+    name_there="the argument name in the decorator",
+    bind_output="bind it with an output decorator",
+    takes_wrappers=False,
+)
+FUNCTION_JSON = Source(
+    bind="add a binding of that name to function.json",
+    name_there="the name in function.json",
+    bind_output='give its binding in function.json the direction "out"',
+    takes_wrappers=True,
+)
+
+
+def check_function(
+    name: str, function: Callable[..., Any], declared: Sequence[Binding], source: Source = DECORATORS
+) -> Signature:
     """Match a function with its bindings.
 
     Raises:
         AppError: The function breaks a rule; the message names function, parameter and fix.
     """
     try:
-        return _Check(function, declared).signature()
+        return _Check(function, declared, source).signature()
     except AppError as error:
         raise AppError(f"function {name!r}: {error}") from error.__cause__
 
 
 class _Check:
-    def __init__(self, function: Callable[..., Any], declared: Sequence[Binding]) -> None:
-        if not inspect.isroutine(function) or not hasattr(function, "__code__"):
+    def __init__(self, function: Callable[..., Any], declared: Sequence[Binding], source: Source) -> None:
+        is_wrapper = source.takes_wrappers and hasattr(function, "__wrapped__")
+        if not is_wrapper and not (inspect.isroutine(function) and hasattr(function, "__code__")):
             raise AppError(
                 f"it is an object of type {type(function).__name__!r}; only functions written with 'def' or 'async "
-                "def' can be served. Put the decorators on a function that calls it"
+                "def' can be served. Let such a function call it"
             )
+        self._source = source
         self._bindings = _by_name(declared)
         self._parameters = dict(inspect.signature(function).parameters)
         self._annotations = _annotations(function)
@@ -113,20 +146,20 @@ class _Check:
         faults = []
         if unbound:
             faults.append(
-                f"parameter {_names(unbound)} has no binding: bind it with a decorator whose argument name is the "
-                "same, or take it out (a default value does not help, and *args and **kwargs are not served)"
+                f"parameter {_names(unbound)} has no binding: {self._source.bind}, or take it out (a default value "
+                "does not help, and *args and **kwargs are not served)"
             )
         if missing:
             faults.append(
                 f"binding {_names(missing)} has no parameter: give the function a parameter of that name, or correct "
-                "the argument name in the decorator"
+                f"{self._source.name_there}"
             )
         raise AppError("; ".join(faults))
 
     def _parameter(self, binding: Binding) -> Port:
         annotation = self._annotations.get(binding.name)
         inner, is_out = _unwrap_out(binding.name, annotation)
-        _check_direction(binding, annotation, is_out)
+        self._check_direction(binding, annotation, is_out)
         if inner is None:
             return Port(binding.type, None, f"parameter {binding.name!r}")
         _check_is_type(f"parameter {binding.name!r}", inner)
@@ -139,6 +172,20 @@ class _Check:
                 f"{_show(annotation)}; use the type that azure-functions documents for it, or no annotation"
             )
         return Port(kind, inner, f"parameter {binding.name!r}")
+
+    def _check_direction(self, binding: Binding, annotation: Any, is_out: bool) -> None:
+        if annotation is None:
+            return
+        if binding.direction == OUT and not is_out:
+            raise AppError(
+                f"parameter {binding.name!r} is an output, so its annotation must be func.Out[...], not "
+                f"{_show(annotation)}"
+            )
+        if binding.direction != OUT and is_out:
+            raise AppError(
+                f"parameter {binding.name!r} is an input, so its annotation cannot be {_show(annotation)}; "
+                f"{self._source.bind_output}, or annotate the type of the input"
+            )
 
     def _returns(self) -> Port | None:
         annotation = self._annotations.get("return")
@@ -154,7 +201,7 @@ def _by_name(declared: Sequence[Binding]) -> dict[str, Binding]:
     found: dict[str, Binding] = {}
     for binding in declared:
         if binding.name in found:
-            raise AppError(f"two bindings are called {binding.name!r}; give each an argument name of its own")
+            raise AppError(f"two bindings are called {binding.name!r}; give each a name of its own")
         if binding.direction == _INOUT:
             raise AppError(f"binding {binding.name!r}: the direction 'inout' is not supported; use 'in' or 'out'")
         if binding.name == RETURN and binding.direction != OUT:
@@ -184,20 +231,6 @@ def _unwrap_out(name: str, annotation: Any) -> tuple[Any, bool]:
     if len(arguments) != 1:
         raise AppError(f"parameter {name!r}: Out needs the type of the value, as in func.Out[str]")
     return arguments[0], True
-
-
-def _check_direction(binding: Binding, annotation: Any, is_out: bool) -> None:
-    if annotation is None:
-        return
-    if binding.direction == OUT and not is_out:
-        raise AppError(
-            f"parameter {binding.name!r} is an output, so its annotation must be func.Out[...], not {_show(annotation)}"
-        )
-    if binding.direction != OUT and is_out:
-        raise AppError(
-            f"parameter {binding.name!r} is an input, so its annotation cannot be {_show(annotation)}; bind it with an "
-            "output decorator, or annotate the type of the input"
-        )
 
 
 def _check_is_type(place: str, annotation: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextvars
 import threading
+from collections.abc import Callable
 from typing import Any
 
 import azure.functions
@@ -16,11 +17,14 @@ from worker_ext.worker.indexing import AppFunction
 # `context.thread_local_storage`.
 INVOCATION_ID: contextvars.ContextVar[str] = contextvars.ContextVar("invocation_id", default="")
 THREAD_LOCAL = threading.local()
+INVOCATION_SOURCES: list[Callable[[], str | None]] = []
+"""Where handlers that are not ours say whose code is running."""
 
 
 def current_invocation_id() -> str:
     """Return the id of the invocation that the caller works for, or an empty text."""
-    return INVOCATION_ID.get() or getattr(THREAD_LOCAL, "invocation_id", None) or ""
+    found = INVOCATION_ID.get() or getattr(THREAD_LOCAL, "invocation_id", None)
+    return found or next((text for source in INVOCATION_SOURCES if (text := source())), "")
 
 
 class InvocationContext(azure.functions.Context):

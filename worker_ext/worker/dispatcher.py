@@ -7,7 +7,6 @@ has one. Start-up messages are handled in order, before the next message is read
 from __future__ import annotations
 
 import asyncio
-import contextvars
 import importlib.metadata
 import logging
 import os
@@ -20,10 +19,10 @@ from typing import Any
 
 from worker_ext.errors import AppError
 from worker_ext.rpc import pb
-from worker_ext.worker import failures, indexing, invocation, logs
+from worker_ext.worker import failures, indexing, logs, microsoft, v1_functions
 from worker_ext.worker.indexing import AppFunction
+from worker_ext.worker.invocations import Invocations
 from worker_ext.worker.outbox import Outbox
-from worker_ext.worker.pool import ThreadPool, pool_size
 
 _log = logging.getLogger(__name__)
 
@@ -42,18 +41,20 @@ CAPABILITIES = (
 class Dispatcher:
     """Serves one host; its methods are called on the event loop."""
 
-    def __init__(self, worker_id: str, request_id: str, outbox: Outbox, stop: Callable[[timedelta], None]) -> None:
+    def __init__(
+        self, worker_id: str, request_id: str, outbox: Outbox, stop: Callable[[timedelta], None], host: str = ""
+    ) -> None:
+        self._host = host
         self._worker_id = worker_id
         self._request_id = request_id
         self._outbox = outbox
         self._stop = stop
         self._app_directory: Path | None = None
         self._functions: dict[str, AppFunction] | None = None
-        self._pool = ThreadPool(pool_size())
-        # Of each invocation one of the two is true: a thread has yet to take it, or it is running.
-        self._queued: dict[str, pb.StreamingMessage] = {}
-        self._running: dict[str, asyncio.Task[None] | None] = {}
-        self._idle: asyncio.Event | None = None
+        self._invocations = Invocations(outbox)
+        self._microsoft: microsoft.MicrosoftHandlers | None = None
+        self._start_up = asyncio.Lock()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._handlers: dict[str, tuple[str, Callable[[Any, Any], None]]] = {
             "worker_init_request": ("worker_init_response", self._worker_init),
             "functions_metadata_request": ("function_metadata_response", self._functions_metadata),
@@ -81,7 +82,11 @@ class Dispatcher:
     def receive(self, message: pb.StreamingMessage) -> None:
         """Handle a message of the host's."""
         kind = message.WhichOneof("content")
-        if kind == "invocation_request":
+        if kind in microsoft.OPENING and not self._choose_handlers(kind, message):
+            return
+        if self._microsoft is not None and (kind in microsoft.START_UP or kind == "invocation_request"):
+            self._delegate(self._microsoft, kind, message)
+        elif kind == "invocation_request":
             self._invoke(message)
         elif kind in self._handlers:
             self._answer(kind, message)
@@ -92,12 +97,7 @@ class Dispatcher:
 
     async def finish(self, grace: timedelta) -> None:
         """Let running invocations end; cancel those that have not ended in time."""
-        self._idle = asyncio.Event()
-        self._check_idle()
-        try:
-            await asyncio.wait_for(self._idle.wait(), grace.total_seconds())
-        except TimeoutError:
-            await self._cancel_all()
+        await self._invocations.finish(grace)
 
     # ------------------------------------------------------------ requests that have one answer
 
@@ -127,6 +127,7 @@ class Dispatcher:
             self._open_app(request.function_app_directory)
         if indexing.uses_function_json(self._directory()):
             answer.use_default_metadata_indexing = True
+            self._functions = {}
         else:
             functions = self._index()
             answer.use_default_metadata_indexing = not functions
@@ -154,7 +155,7 @@ class Dispatcher:
         os.environ.clear()
         os.environ.update(request.environment_variables)
         logs.set_level()
-        self._pool = ThreadPool(pool_size())
+        self._invocations.resize()
         if request.function_app_directory:
             os.chdir(request.function_app_directory)
             self._open_app(request.function_app_directory)
@@ -201,15 +202,65 @@ class Dispatcher:
         return self._functions
 
     def _load(self, request: pb.FunctionLoadRequest) -> None:
-        """Check that the function is there; a second worker process has not been asked for its functions yet."""
-        known = self._functions
-        if known is None and request.metadata.properties.get("worker_indexed"):
-            known = self._index()
-        if known is None or request.function_id not in known:
+        """Have a function of the v1 model imported; see that one of the v2 model is there."""
+        metadata = request.metadata
+        if metadata.directory and not metadata.properties.get("worker_indexed"):
+            self._load_v1(request)
+        # A second worker process has not been asked for its functions yet.
+        elif request.function_id not in self._index():
             raise AppError(
-                f"function {request.metadata.name!r} (id {request.function_id}) is not in the app's "
-                f"{indexing.script_file()}; functions of a function.json cannot be loaded by this worker"
+                f"function {metadata.name!r} (id {request.function_id}) is not in the app's {indexing.script_file()}"
             )
+
+    def _load_v1(self, request: pb.FunctionLoadRequest) -> None:
+        if self._functions is None:
+            self._functions = {}
+        if request.function_id not in self._functions:
+            self._functions[request.function_id] = v1_functions.load(request.function_id, request.metadata)
+
+    # ------------------------------------------------------------ handlers that are not ours
+
+    def _choose_handlers(self, kind: str, message: pb.StreamingMessage) -> bool:
+        """Choose who serves the app that a message opens; whether that could be done, else the message is answered."""
+        request = getattr(message, kind)
+        environment = getattr(request, "environment_variables", os.environ)
+        try:
+            directory = Path(request.function_app_directory).absolute()
+            self._microsoft = microsoft.handlers_for(directory, environment, self._host)
+            if self._microsoft is not None:
+                if request.function_app_directory:
+                    self._open_app(request.function_app_directory)
+                _log.info("the app is served by %s", self._microsoft.name)
+        except AppError as error:
+            reply = self._reply_to(message)
+            failures.fail(getattr(reply, self._handlers[kind][0]).result, error)
+            self._outbox.put(reply)
+            return False
+        return True
+
+    def _delegate(self, handlers: microsoft.MicrosoftHandlers, kind: str, message: pb.StreamingMessage) -> None:
+        reply = self._reply_to(message)
+        if kind == "invocation_request":
+            answer = reply.invocation_response
+            answer.invocation_id = message.invocation_request.invocation_id
+            self._invocations.start_task(handlers.invoke(message, answer), reply)
+            return
+        task = asyncio.get_running_loop().create_task(self._have_answered(handlers, kind, message, reply))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _have_answered(
+        self, handlers: microsoft.MicrosoftHandlers, kind: str, message: pb.StreamingMessage, reply: pb.StreamingMessage
+    ) -> None:
+        answer = getattr(reply, self._handlers[kind][0])
+        try:
+            async with self._start_up:
+                answer.CopyFrom(await handlers.answer(kind, message))
+        except BaseException as error:  # noqa: BLE001 - the app's script may end the process while it is imported
+            failures.fail(answer.result, error)
+        if kind in microsoft.OPENING:
+            logs.set_level()
+        self._outbox.put(reply)
 
     # ------------------------------------------------------------ invocations
 
@@ -218,69 +269,16 @@ class Dispatcher:
         reply = self._reply_to(message)
         reply.invocation_response.invocation_id = request.invocation_id
         function = (self._functions or {}).get(request.function_id)
-        if function is None:
-            error = AppError(f"there is no function with the id {request.function_id!r}: it was never loaded")
-            failures.fail(reply.invocation_response.result, error)
-            self._outbox.put(reply)
-        elif function.is_async:
-            self._start_task(function, request, reply)
-        else:
-            self._queued[request.invocation_id] = reply
-            self._pool.submit(lambda: self._run_in_thread(function, request))
-
-    def _start_task(self, function: AppFunction, request: pb.InvocationRequest, reply: pb.StreamingMessage) -> None:
-        def finished(task: asyncio.Task[None]) -> None:
-            if task.cancelled():  # before its first step, so that nothing was answered in it
-                invocation.cancel(reply.invocation_response)
-            self._finished(request.invocation_id, reply)
-
-        call = invocation.call_async(function, request, reply.invocation_response)
-        # An empty context: what a function leaves in its context variables ends with it.
-        task = asyncio.get_running_loop().create_task(call, context=contextvars.Context())
-        self._running[request.invocation_id] = task
-        task.add_done_callback(finished)
-
-    def _run_in_thread(self, function: AppFunction, request: pb.InvocationRequest) -> None:
-        # Marked as running first, so that at no moment the worker looks idle.
-        self._running[request.invocation_id] = None
-        reply = self._queued.pop(request.invocation_id, None)
-        if reply is not None:  # else cancelled, and answered, before its turn came
-            invocation.call_sync(function, request, reply.invocation_response)
-        self._finished(request.invocation_id, reply)
-
-    def _finished(self, invocation_id: str, reply: pb.StreamingMessage | None) -> None:
-        if reply is not None:
-            self._outbox.put(reply)
-        self._running.pop(invocation_id, None)
-        if self._idle is not None:
-            self._outbox.call_on_loop(self._check_idle)
-
-    def _check_idle(self) -> None:
-        if self._idle is not None and not self._queued and not self._running:
-            self._idle.set()
+        if function is not None:
+            self._invocations.start(function, request, reply)
+            return
+        error = AppError(f"there is no function with the id {request.function_id!r}: it was never loaded")
+        failures.fail(reply.invocation_response.result, error)
+        self._outbox.put(reply)
 
     def _invocation_cancel(self, request: pb.InvocationCancel) -> None:
-        """Cancel an async function, or a sync one that still waits; a thread cannot be stopped and ends normally."""
-        self._cancel(request.invocation_id)
-
-    def _cancel(self, invocation_id: str) -> None:
-        reply = self._queued.pop(invocation_id, None)
-        if reply is not None:
-            invocation.cancel(reply.invocation_response)
-            self._finished(invocation_id, reply)
-            return
-        task = self._running.get(invocation_id)
-        if task is not None:
-            task.cancel()
-
-    async def _cancel_all(self) -> None:
-        tasks = [task for task in list(self._running.values()) if task is not None]
-        for invocation_id in (*list(self._queued), *list(self._running)):
-            self._cancel(invocation_id)
-        if tasks:
-            await asyncio.wait(tasks, timeout=1)
-        if left := len(self._running):
-            _log.warning("%d invocations did not end in time and are left behind", left)
+        if self._microsoft is None:  # those handlers do not say which functions run in a thread
+            self._invocations.cancel(request.invocation_id)
 
     # ------------------------------------------------------------ notices
 

@@ -120,11 +120,12 @@ def _import(app_directory: Path, script: str) -> ModuleType:
         spec.loader.exec_module(module)
     except BaseException as error:  # sys.exit() in a script must not end the worker without a word
         sys.modules.pop(name, None)
-        raise _import_error(script, error) from error
+        raise import_error(script, error) from error
     return module
 
 
-def _import_error(script: str, error: BaseException) -> AppError:
+def import_error(script: str, error: BaseException) -> AppError:
+    """Say in the app's words why a script of it cannot be imported."""
     if isinstance(error, SyntaxError):
         return AppError(f"{script} cannot be imported.\n{failures.syntax_error(error)}")
     if isinstance(error, SystemExit):

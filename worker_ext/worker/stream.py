@@ -71,7 +71,7 @@ class _Session:
         self._outbox = outbox
         self._call = call
         self._stopping: asyncio.Future[timedelta] = asyncio.get_running_loop().create_future()
-        self._dispatcher = Dispatcher(address.worker_id, address.request_id, outbox, self._stop)
+        self._dispatcher = Dispatcher(address.worker_id, address.request_id, outbox, self._stop, address.host)
 
     async def run(self) -> None:
         with contextlib.suppress(NotImplementedError):  # Windows has no signal handlers in the loop

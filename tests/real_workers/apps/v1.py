@@ -1,0 +1,65 @@
+"""The functions of `work`, in the v1 model: each a folder with a function.json and a script."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+
+def _binding(name: str, kind: str, direction: str = "in", **more: Any) -> dict[str, Any]:
+    return {"name": name, "type": kind, "direction": direction, **more}
+
+
+def _http(route: str) -> list[dict[str, Any]]:
+    return [
+        _binding("req", "httpTrigger", authLevel="anonymous", route=route),
+        _binding("$return", "http", "out"),
+    ]
+
+
+_START = """
+import azure.functions as func
+import work
+import worker_ext as df
+
+async def main(req: func.HttpRequest, starter: str) -> func.HttpResponse:
+    return await work.start(req, df.DurableOrchestrationClient(starter))
+"""
+_ACTIVITY = "from work import {name} as main\n"
+_ORCHESTRATOR = """
+import work
+import worker_ext as df
+
+main = df.Orchestrator.create(work.{name})
+"""
+# A worker refuses such an annotation, and in this model nothing stands between it and the function.
+_TOTAL = """
+import work
+
+def main(numbers):
+    return work.total(numbers)
+"""
+
+FUNCTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
+    "start": ([*_http("orchestrators/{functionName}"), _binding("starter", "durableClient")], _START),
+    "about": (_http("about"), _ACTIVITY.format(name="about")),
+    "total": ([_binding("numbers", "activityTrigger")], _TOTAL),
+    **{
+        name: ([_binding("context", "orchestrationTrigger")], _ORCHESTRATOR.format(name=name))
+        for name in ("everything", "fails", "fails_at_once")
+    },
+    **{
+        name: ([_binding("value", "activityTrigger")], _ACTIVITY.format(name=name))
+        for name in ("in_thread", "on_loop", "nothing", "broken", "slow")
+    },
+}
+
+
+def write(app: Path) -> None:
+    """Write the folders into an app."""
+    for name, (bindings, source) in FUNCTIONS.items():
+        folder = app / name
+        folder.mkdir()
+        (folder / "function.json").write_text(json.dumps({"scriptFile": "__init__.py", "bindings": bindings}))
+        (folder / "__init__.py").write_text(source)

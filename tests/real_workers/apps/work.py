@@ -1,0 +1,103 @@
+"""What the functions of the tests' apps do, in either programming model."""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import json
+import logging
+import os
+import sys
+import threading
+import time
+from typing import Any
+
+import azure.functions as func
+
+import worker_ext as df
+
+
+async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """Starts an orchestrator with the body of the request."""
+    body = req.get_json() if req.get_body() else None
+    instance_id = await client.start_new(req.route_params["functionName"], client_input=body)
+    return client.create_check_status_response(req, instance_id)
+
+
+def everything(context: df.DurableOrchestrationContext) -> Any:
+    """Calls every activity, side by side and in turn."""
+    names = ["in_thread", "on_loop"]
+    places = yield context.task_all([context.call_activity(name, "x") for name in names])
+    total = yield context.call_activity("total", [1, 2, 3])
+    nothing = yield context.call_activity("nothing", None)
+    try:
+        yield context.call_activity("broken", "a value")
+        failure = "none"
+    except df.TaskFailedError as error:
+        failure = f"{error.error_type}: {error.error_message}"
+    context.set_custom_status("nearly there")
+    yield context.create_timer(context.current_utc_datetime)
+    return {"places": places, "total": total, "nothing": nothing, "failure": failure.splitlines()[0]}
+
+
+def fails(context: df.DurableOrchestrationContext) -> Any:
+    """Does something and fails, with a text that looks like a secret."""
+    yield context.call_activity("nothing", "https://example.com/?code=secret&sig=more")
+    raise ValueError("boom ?code=secret; key=other")
+
+
+def fails_at_once(context: df.DurableOrchestrationContext) -> Any:
+    """Says something, and fails in the same turn."""
+    context.set_custom_status(context.get_input())
+    raise ValueError(f"boom ?code=secret; key=other {len(str(context.get_input()))}")
+
+
+def in_thread(value: str) -> str:
+    logging.getLogger("app").warning("said in the thread")
+    return f"{value} in {_place()}"
+
+
+async def on_loop(value: str) -> str:
+    await asyncio.sleep(0)
+    return f"{value} in {_place()}"
+
+
+def _place() -> str:
+    main = threading.current_thread() is threading.main_thread()
+    return "the main thread" if main else "another thread"
+
+
+def total(numbers: list[int] | None) -> int:
+    return sum(numbers or [])
+
+
+def nothing(value: Any) -> Any:
+    return value
+
+
+def broken(value: Any) -> None:
+    try:
+        raise KeyError("the cause")
+    except KeyError as error:
+        raise LookupError(f"no luck with {value}") from error
+
+
+def slow(value: float) -> str:
+    logging.getLogger("app").warning("slow has begun")
+    time.sleep(value)
+    return "slow has ended"
+
+
+def about(req: func.HttpRequest) -> func.HttpResponse:
+    """Who runs this, so that a test can see that it tests what it means to."""
+    modules = ("azure_functions_runtime", "azure_functions_runtime_v1", "azure_functions_worker", "worker_ext.worker")
+    is_workers = str(func.__file__).startswith(os.environ.get("FUNCTIONS_WORKER_DIRECTORY", "no folder"))
+    facts = {
+        "python": f"{sys.version_info.major}.{sys.version_info.minor}",
+        "handlers": [name for name in modules if name in sys.modules],
+        "sdk": "the worker's" if is_workers else "the app's",
+        "versions": {
+            name: importlib.import_module(name).__version__ for name in req.params.get("of", "").split(",") if name
+        },
+    }
+    return func.HttpResponse(json.dumps(facts))

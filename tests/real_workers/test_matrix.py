@@ -1,0 +1,129 @@
+"""One app of each model, on workers that Microsoft wrote and on ours, driven by the local host."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from real_workers.cases import HANDLERS, Case, prepare
+from real_workers.environments import Environments
+from running_host import Host, run_host
+
+EVERYTHING = {
+    "places": ["x in another thread", "x in the main thread"],
+    "total": 6,
+    "nothing": None,
+    "failure": "LookupError: no luck with a value",
+}
+
+
+SERVED_BY = {
+    ("v1", "proxy"): ["azure_functions_runtime_v1"],
+    ("v2", "proxy"): ["azure_functions_runtime"],
+    ("v1", "old"): ["azure_functions_worker"],
+    ("v1", "own"): ["worker_ext.worker"],
+    ("v2", "own"): ["worker_ext.worker"],
+}
+CASES = [
+    Case("v2", "proxy", "3.13"),
+    Case("v2", "proxy", "3.13", "azure"),
+    Case("v1", "proxy", "3.13"),
+    Case("v1", "proxy", "3.13", "azure"),
+    Case("v1", "old", "3.11"),
+    Case("v2", "own", "3.11"),
+    Case("v2", "own", "3.12"),
+    Case("v1", "own", "3.12"),
+    Case("v2", "own", "3.13"),
+    Case("v1", "own", "3.13"),
+    Case("v2", "own", "3.13", more=HANDLERS),
+    Case("v1", "own", "3.13", more=HANDLERS),
+    Case("v2", "own", "3.14"),
+]
+
+
+@asynccontextmanager
+async def running(
+    case: Case, environments: Environments, code: Path, folder: Path, also: str = ""
+) -> AsyncIterator[Host]:
+    async with run_host(prepare(case, environments, code, folder, also)) as host:
+        yield host
+
+
+async def result(host: Host, orchestrator: str, body: Any = None) -> Mapping[str, Any]:
+    """Start an orchestrator over HTTP and wait for its end."""
+    answer = await host.post(f"/api/orchestrators/{orchestrator}", json.dumps(body).encode())
+    assert answer.status == 202, (answer, host.printed.getvalue())
+    while (status := await host.get(answer.json["statusQueryGetUri"])).status == 202:
+        pass
+    found: Mapping[str, Any] = status.json
+    return found
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+async def test_an_app_runs_as_on_every_other_worker(
+    case: Case, environments: Environments, code: Path, tmp_path: Path
+) -> None:
+    async with running(case, environments, code, tmp_path) as host:
+        status = await result(host, "everything")
+        assert (status["runtimeStatus"], status["output"], status["customStatus"]) == (
+            "Completed",
+            EVERYTHING,
+            "nearly there",
+        ), host.printed.getvalue()
+        assert "said in the thread" in host.printed.getvalue()
+        failed = await result(host, "fails")
+        assert (failed["runtimeStatus"], "boom ?code=secret; key=other" in failed["output"]) == ("Failed", True)
+        handlers = SERVED_BY[case.model, case.worker]
+        if case.more == HANDLERS:
+            handlers = [*SERVED_BY[case.model, "proxy"], *handlers]
+        sdk = "the worker's" if case.worker != "own" and case.layout == "core_tools" else "the app's"
+        assert (await host.get("/api/about")).json == {
+            "python": case.version,
+            "handlers": handlers,
+            "sdk": sdk,
+            "versions": {},
+        }
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        Case("v2", "proxy", "3.13", more=("azure-functions-durable==1.7.0",)),
+        Case("v2", "proxy", "3.13", more=("azure-functions-durable==2.0.0rc3",)),
+        Case("v2", "own", "3.12", more=("azure-functions-durable==1.7.0",)),
+        Case("v2", "own", "3.13", more=("azure-functions-durable==2.0.0rc3",)),
+    ],
+    ids=str,
+)
+async def test_an_app_that_also_imports_the_other_durable_package(
+    case: Case, environments: Environments, code: Path, tmp_path: Path
+) -> None:
+    """Its converters may have been registered before ours; the functions are ours, so ours have to serve them."""
+    async with running(case, environments, code, tmp_path, "import azure.durable_functions") as host:
+        status = await result(host, "everything")
+        assert (status["runtimeStatus"], status["output"]) == ("Completed", EVERYTHING), host.printed.getvalue()
+
+
+@pytest.mark.parametrize(
+    "case, versions",
+    [
+        (Case("v2", "proxy", "3.13", "azure", more=("protobuf==3.20.3",)), {"google.protobuf": "3.20.3"}),
+        (
+            Case("v2", "own", "3.12", more=("protobuf==4.25.0", "grpcio==1.60.0")),
+            {"google.protobuf": "4.25.0", "grpc": "1.60.0"},
+        ),
+    ],
+    ids=str,
+)
+async def test_an_app_that_pins_old_packages_of_the_wire(
+    case: Case, versions: dict[str, str], environments: Environments, code: Path, tmp_path: Path
+) -> None:
+    async with running(case, environments, code, tmp_path) as host:
+        status = await result(host, "everything")
+        assert (status["runtimeStatus"], status["output"]) == ("Completed", EVERYTHING), host.printed.getvalue()
+        about = await host.get(f"/api/about?of={','.join(versions)}")
+        assert about.json["versions"] == versions
