@@ -14,9 +14,8 @@ from typing import Any
 from worker_ext.host import kernel
 from worker_ext.host.durable_http import HTTP_ACTIVITY
 from worker_ext.host.gateway import Reply
-from worker_ext.host.kernel import ActivityWork, Batch, EngineOptions, KnownFunctions, Turn, Waiting
 from worker_ext.host.rendering import parse_events, render, render_batch
-from worker_ext.host.replay import TimerLimits
+from worker_ext.host.turns import ActivityWork, Batch, EngineOptions, KnownFunctions, TimerLimits, Turn, Waiting
 from worker_ext.protocol.codec import format_timestamp, parse_timespan, parse_timestamp
 from worker_ext.protocol.history import (
     Event,
@@ -74,7 +73,7 @@ def known_functions(calls: Sequence[Call]) -> KnownFunctions:
     named = set(re.findall(r'"functionName": "(\w+)"', texts))
     names = {name for name in named if not name.lower().startswith(("nosuch", "no_such"))}
     names |= {call.batch.started.name for call in calls}
-    return KnownFunctions(names, names)
+    return KnownFunctions(names, names, {"Counter"})
 
 
 def decide_recorded(call: Call, functions: KnownFunctions, *, store_inputs: bool, carried_status: str | None) -> Turn:
@@ -153,8 +152,15 @@ def _joined(words: Iterator[str] | list[str]) -> str:
 _FRACTION = re.compile(r"(\d\d:\d\d:\d\d)(?:\.(\d{1,7}))?Z")
 
 
+_REQUEST_TIME = re.compile(r'("requestTime":")[^"]*')
+
+
 def in_microseconds(text: str) -> str:
-    """A text whose times have six fractional digits: .NET's seventh is beyond what this host keeps."""
+    """A text whose times have six fractional digits: .NET's seventh is beyond what this host keeps.
+
+    The wall clock in requests to entities, which is that of the recording, is left out.
+    """
+    text = _REQUEST_TIME.sub(r"\1", text)
     return _FRACTION.sub(lambda match: f"{match[1]}.{(match[2] or '')[:6].ljust(6, '0')}Z", text)
 
 
@@ -170,7 +176,9 @@ class Execution:
     parent: ParentInstance | None = None
     input: str | None = None
     version: str | None = None
-    functions: KnownFunctions = field(default_factory=lambda: KnownFunctions({"Orch", "Child"}, {"A", "B", "C"}))
+    functions: KnownFunctions = field(
+        default_factory=lambda: KnownFunctions({"Orch", "Child"}, {"A", "B", "C"}, {"Counter"})
+    )
     options: EngineOptions = field(default_factory=EngineOptions)
     history: list[HistoryEvent] = field(default_factory=list)
     now: datetime = START

@@ -81,8 +81,11 @@ class Host:
 
 
 @asynccontextmanager
-async def run_host(app: Path, db: str | Path = ":memory:") -> AsyncIterator[Host]:
+async def run_host(
+    app: Path, db: str | Path = ":memory:", *, enable_auth: bool = False, reload: bool = False
+) -> AsyncIterator[Host]:
     """Runs a host of an app on a free port; what it prints is kept."""
     printed = io.StringIO()
-    async with LocalHost(app, port=0, db=db, console=Console(printed)) as local, aiohttp.ClientSession() as client:
+    local = LocalHost(app, port=0, db=db, console=Console(printed), enable_auth=enable_auth, reload=reload)
+    async with local, aiohttp.ClientSession() as client:
         yield Host(local, client, printed)

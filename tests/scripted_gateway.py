@@ -13,6 +13,9 @@ from worker_ext.host.gateway import FunctionKind, Reply, WorkerLostError
 Orchestrator: TypeAlias = Callable[[dict[str, Any]], dict[str, Any]]
 """A payload to the members of a reply."""
 
+Entity: TypeAlias = Callable[[dict[str, Any]], Any]
+"""A batch's payload to a reply; raises to fail the invocation."""
+
 Activity: TypeAlias = Callable[[str | None], Any | Awaitable[Any]]
 """An input to a result; raises to fail, waits to take its time."""
 
@@ -22,27 +25,35 @@ class ScriptedGateway:
 
     Attributes:
         payloads: Every payload, by instance.
+        batches: Every batch of an entity that was answered, by instance.
         calls: How often each activity was asked for with which input.
         most_orchestrators: The most orchestrators that ever ran at the same time; `most_activities` likewise.
         lost: How many of the next invocations find no worker.
     """
 
-    def __init__(self, orchestrators: dict[str, Orchestrator], activities: dict[str, Activity]) -> None:
+    def __init__(
+        self,
+        orchestrators: dict[str, Orchestrator],
+        activities: dict[str, Activity],
+        entities: dict[str, Entity] | None = None,
+    ) -> None:
         self.orchestrators = orchestrators
         self.activities = activities
+        self.entities = entities or {}
+        self.batches: dict[str, list[dict[str, Any]]] = {}
         self.payloads: dict[str, list[dict[str, Any]]] = {}
         self.calls: Counter[tuple[str, str | None]] = Counter()
-        self.most_orchestrators = self.most_activities = 0
+        self.most_orchestrators = self.most_activities = self.most_entities = 0
         self.lost = 0
         self.turn_begun = asyncio.Event()
         self.turn_may_end = asyncio.Event()
         self.turn_may_end.set()
-        self._orchestrators = self._activities = 0
+        self._orchestrators = self._activities = self._entities = 0
         self._running: set[str] = set()
 
     def function_names(self, kind: FunctionKind) -> frozenset[str]:
         if kind == "entity":
-            return frozenset()
+            return frozenset(self.entities)
         return frozenset(self.orchestrators if kind == "orchestration" else self.activities)
 
     async def run_orchestrator(self, name: str, instance_id: str, payload: str) -> Reply:
@@ -75,6 +86,25 @@ class ScriptedGateway:
         finally:
             self._activities -= 1
         return Reply(json.dumps(result))
+
+    async def run_entity(self, name: str, instance_id: str, payload: str) -> Reply:
+        assert instance_id not in self._running, "two batches of one entity at once"
+        self._running.add(instance_id)
+        self._entities += 1
+        self.most_entities = max(self.most_entities, self._entities)
+        try:
+            await self.turn_may_end.wait()
+            self._lose_worker()
+            batch = json.loads(payload)
+            function = next(value for known, value in self.entities.items() if known.lower() == name)
+            reply = function(batch)
+            self.batches.setdefault(instance_id, []).append(batch)
+            return Reply(json.dumps(reply))
+        except (ValueError, LookupError) as error:
+            return Reply(None, f"{type(error).__name__}: {error}", "the trace")
+        finally:
+            self._entities -= 1
+            self._running.discard(instance_id)
 
     def _lose_worker(self) -> None:
         if self.lost:
@@ -121,3 +151,26 @@ def fan_out(name: str, width: int) -> Orchestrator:
         return state(group, done=len(results) == width, output=results)
 
     return run
+
+
+def counter(payload: dict[str, Any]) -> dict[str, Any]:
+    """An entity that counts: `add`, `get`, `fail`, `delete`, and `forward`, which signals the counter it names."""
+    exists, total = payload["exists"], json.loads(payload["state"] or "0")
+    results, signals = [], []
+    for operation in payload["batch"]:
+        value = json.loads(operation["input"] or "null")
+        result, is_error = "null", False
+        match operation["name"]:
+            case "add":
+                exists, total = True, total + int(value)
+            case "get":
+                result = json.dumps(total)
+            case "fail":
+                result, is_error = '"bad op"', True
+            case "delete":
+                exists, total = False, 0
+            case "forward":
+                target = {"name": "counter", "key": json.loads(value)}
+                signals.append({"target": target, "name": "add", "input": json.dumps(json.dumps(1))})
+        results.append({"isError": is_error, "duration": 0, "startTime": 0, "result": result})
+    return {"entityExists": exists, "entityState": json.dumps(total), "results": results, "signals": signals}

@@ -23,7 +23,7 @@ from msgspec import structs
 
 from worker_ext.host import kernel
 from worker_ext.host.gateway import Reply
-from worker_ext.host.kernel import (
+from worker_ext.host.turns import (
     ActivityWork,
     Batch,
     ChildStart,
@@ -31,10 +31,10 @@ from worker_ext.host.kernel import (
     KnownFunctions,
     Message,
     Timer,
+    TimerLimits,
     Turn,
     Waiting,
 )
-from worker_ext.host.replay import TimerLimits
 from worker_ext.protocol.history import (
     EventRaised,
     ExecutionCompleted,
@@ -821,28 +821,6 @@ def test_inputs_and_the_case_of_names_may_change(changed: dict[str, Any]) -> Non
 
 
 # ---------------------------------------------------------------- what is not run here
-
-
-@pytest.mark.parametrize(
-    "action, text",
-    [
-        ({"actionType": 7, "instanceId": "@c@k", "operation": "get"}, "entities (CallEntity)"),
-        ({"actionType": 9, "instanceId": "@c@k", "operation": "add"}, "entities (SignalEntity)"),
-        (
-            {"actionType": 10, "instanceId": "@c@k", "operation": "add", "fireAt": "2026-01-02T03:04:05Z"},
-            "entities (ScheduledSignalEntity)",
-        ),
-        ({"actionType": 13, "lockSet": [{"name": "c", "key": "k"}]}, "entity locks (LockEntities)"),
-        ({"actionType": 14}, "entity locks (ReleaseEntities)"),
-    ],
-)
-def test_what_this_version_does_not_run_fails_the_instance(action: dict[str, Any], text: str) -> None:
-    run = Execution()
-    turn = run.deliver(run.started).reply(action, schema=3)
-    assert (turn.status, turn.output) == (
-        STATUS.FAILED,
-        f"Orchestrator function 'Orch' failed: This version of the local host does not run {text} yet.",
-    )
 
 
 def test_a_turn_may_be_worked_again() -> None:

@@ -395,6 +395,23 @@ class TestRestart:
             ),
         )
 
+    async def test_with_options_it_gets_the_id_and_version_that_are_asked_for(
+        self, host: Host, instance_id: str
+    ) -> None:
+        await begin(host, "versioned", instance_id, b"[7]")
+        await reach(host, instance_id, "Completed")
+        new_id = f"{instance_id}-again"
+        path = f"{API}/instances/{instance_id}/restartWithOptions?newInstanceId={new_id}&version=2.5"
+        answer = await host.post(path)
+        assert (answer.status, answer.json) == (202, check_status(host.url, new_id))
+        restarted = (await reach(host, new_id, "Completed")).json
+        assert (restarted["name"], restarted["input"], restarted["output"]) == ("versioned", [7], "2.5")
+
+    async def test_with_options_it_must_be_told_an_id(self, host: Host, instance_id: str) -> None:
+        await begin(host, "child", instance_id)
+        answer = await host.post(f"{API}/instances/{instance_id}/restartWithOptions")
+        assert (answer.status, answer.json["ExceptionType"]) == (400, "System.ArgumentException")
+
 
 class TestRewind:
     async def test_only_failed_instances_can_be(self, host: Host, instance_id: str) -> None:

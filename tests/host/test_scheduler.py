@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,17 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from running_scheduler import LIMIT, outcome, running, until
 from scripted_gateway import Activity, Orchestrator, ScriptedGateway, chain, fan_out, raised, state
 
 from worker_ext.host import scheduler as scheduler_module
 from worker_ext.host.database import DatabaseError
+from worker_ext.host.records import TurnRecord, TurnResult
 from worker_ext.host.scheduler import Scheduler
 from worker_ext.host.settings import DurableSettings
-from worker_ext.host.store import InstanceExistsError, Store, TurnRecord, TurnResult
+from worker_ext.host.store import InstanceExistsError, Store
 from worker_ext.protocol.codec import format_timestamp
 from worker_ext.protocol.history import OrchestratorCompleted, TaskCompleted, TaskFailed
-
-LIMIT = 20.0
 
 
 def echo(text: str | None) -> Any:
@@ -39,39 +39,6 @@ def path(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(scheduler_module, "_FIRST_DELAY", 0.001)
-
-
-@asynccontextmanager
-async def running(path: Path, gateway: ScriptedGateway, **settings: Any) -> AsyncIterator[Scheduler]:
-    store = Store(path, "Hub")
-    scheduler = Scheduler(store, gateway, DurableSettings(**settings))
-    try:
-        await scheduler.start()
-        yield scheduler
-        await scheduler.stop(LIMIT)
-    finally:
-        await scheduler.stop(0)
-        store.close()
-
-
-async def until(condition: Callable[[], Any]) -> None:
-    """Waits for something that nobody tells of."""
-    async with asyncio.timeout(LIMIT):
-        while True:
-            holds = condition()
-            if await holds if isinstance(holds, Awaitable) else holds:
-                return
-            await asyncio.sleep(0.001)
-
-
-async def outcome(scheduler: Scheduler, instance_id: str) -> tuple[str, Any]:
-    """The status and the output of an instance that comes to an end."""
-    found = await scheduler.wait_for_completion(instance_id, LIMIT)
-    assert found is not None
-    try:
-        return found.status, json.loads(found.output or "null")
-    except ValueError:
-        return found.status, found.output
 
 
 def app(
@@ -364,7 +331,7 @@ async def test_no_more_orchestrators_run_at_once_than_allowed(path: Path, limit:
 async def test_more_activities_than_fit_in_memory_wait_in_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "_QUEUE_LIMIT", 4)
+    monkeypatch.setattr(scheduler_module, "QUEUE_LIMIT", 4)
     gateway = app({"Wide": fan_out("Echo", 100)})
     async with running(path, gateway, max_concurrent_activity_functions=3) as scheduler:
         ids = [await scheduler.start_instance("Wide", None) for _ in range(3)]
@@ -376,7 +343,7 @@ async def test_more_activities_than_fit_in_memory_wait_in_the_store(
 async def test_an_instance_that_was_pushed_out_of_memory_is_read_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "_CACHE_BYTES", 1)
+    monkeypatch.setattr(scheduler_module, "CACHE_BYTES", 1)
     gateway = app()
     async with running(path, gateway) as scheduler:
         for name in ("a", "b", "c"):

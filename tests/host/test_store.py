@@ -9,21 +9,19 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from worker_ext.host.store import (
+from worker_ext.host.records import (
     OVER,
     Activity,
     Claim,
     Instance,
-    InstanceExistsError,
     NewActivity,
     NewInstance,
     NewMessage,
     NewTimer,
-    StaleTurnError,
-    Store,
     TurnRecord,
     TurnResult,
 )
+from worker_ext.host.store import InstanceExistsError, StaleTurnError, Store
 from worker_ext.protocol.history import OrchestrationStatus
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)

@@ -194,7 +194,6 @@ class TestWorker:
         faults = {f.name: f.fault for f in host.local.workers.catalog.functions if not f.is_served}
         assert faults == {
             "switched_off": None,
-            "hourly": None,
             "stored": "its output binding 'blob' needs a service that is not here",
             "badly_routed": "route '{broken:nonsense}': parameter 'broken': unknown constraint 'nonsense'",
         }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import logging
 import os
 import sys
@@ -18,23 +19,42 @@ _STYLES: dict[Level, str] = {"debug": "dim", "info": "", "warning": "yellow", "e
 
 
 class Console:
-    """Writes to a stream, standard output by default; debug lines only when `verbose`."""
+    """Writes to a stream, standard output by default.
 
-    def __init__(self, stream: TextIO | None = None, *, verbose: bool = False) -> None:
+    Args:
+        stream: Where to.
+        verbose: Whether debug lines are shown.
+        as_json: Whether each entry is a JSON object, for programs to read.
+    """
+
+    def __init__(self, stream: TextIO | None = None, *, verbose: bool = False, as_json: bool = False) -> None:
         self._stream = sys.stdout if stream is None else stream
         self._verbose = verbose
         self._gone = False
-        self._rich = _rich_console(self._stream) if self._stream.isatty() else None
+        self._as_json = as_json
+        self._rich = _rich_console(self._stream) if self._stream.isatty() and not as_json else None
 
-    def log(self, level: Level, text: str) -> None:
-        """Writes one log entry with the time in front."""
+    def log(self, level: Level, text: str, **facts: str) -> None:
+        """Writes one log entry with the time in front; `facts`, such as the function, are members of a JSON entry."""
         if level == "debug" and not self._verbose:
             return
         now = datetime.now(UTC)
-        self.line(f"[{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z] {text}", _STYLES[level])
+        time = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
+        if self._as_json:
+            entry = {"time": time, "level": level, "message": text, **facts}
+            self._write(json.dumps(entry, ensure_ascii=False))
+        else:
+            self._write(f"[{time}] {text}", _STYLES[level])
 
     def line(self, text: str = "", style: str = "") -> None:
-        """Writes text as it is; a reader that went away is no reason to stop."""
+        """Writes text as it is, or as a log entry where those are JSON."""
+        if not self._as_json:
+            self._write(text, style)
+        elif text.strip():
+            self.log("info", text.strip())
+
+    def _write(self, text: str, style: str = "") -> None:
+        """Writes a line; a reader that went away is no reason to stop."""
         if self._gone:
             return
         try:

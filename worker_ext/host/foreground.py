@@ -25,11 +25,16 @@ _SIGNALS = [signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if 
 INTERRUPTED = 130
 
 
-def run(app_dir: str, *, port: int | None, db: str | None, console: Console) -> int:
-    """Runs the host until a signal ends it; the process's exit code."""
+def run(make_host: Callable[[], LocalHost], console: Console) -> int:
+    """Runs a host until a signal ends it; the process's exit code.
+
+    Args:
+        make_host: Makes the host; it may raise HostError.
+        console: Where all is shown.
+    """
     logging.getLogger().addHandler(ConsoleHandler(console))
     try:
-        return asyncio.run(_run(app_dir, port, db, console))
+        return asyncio.run(_run(make_host()))
     except HostError as error:
         console.fatal(str(error))
         return 1
@@ -37,10 +42,9 @@ def run(app_dir: str, *, port: int | None, db: str | None, console: Console) -> 
         return INTERRUPTED
 
 
-async def _run(app_dir: str, port: int | None, db: str | None, console: Console) -> int:
-    host = LocalHost(app_dir, port=port, db=db, console=console)
+async def _run(host: LocalHost) -> int:
     for warning in host.settings.warnings:
-        console.warning(warning)
+        host.console.warning(warning)
     ending = asyncio.Event()
     _on_signals(lambda: _interrupt(host, ending))
     starting = asyncio.create_task(host.start())
@@ -91,6 +95,8 @@ def _announce(host: LocalHost) -> None:
     console.line()
     console.line(f"App:       {host.settings.app_dir}")
     console.line(f"Task hub:  {host.settings.durable.hub_name} ({kept})")
+    if host.asks_for_keys:
+        console.line(f"Keys:      asked for; they are in {host.keys_file}")
     console.line()
     functions = host.workers.catalog.functions
     if not functions:
@@ -111,7 +117,8 @@ def _list_functions(host: LocalHost, functions: tuple[HostFunction, ...]) -> Non
         path = "/".join(part for part in (prefix, function.route.strip("/")) if part)
         console.listing(function.name, f"{methods}{host.url}/{path}")
     for function in (function for function in served if not function.is_http):
-        console.listing(function.name, function.trigger_type)
+        schedule = f" {function.trigger.get('schedule')}" if function.is_timer else ""
+        console.listing(function.name, f"{function.trigger_type}{schedule}")
     for function in functions:
         if (reason := _not_served(function)) is not None:
             console.line(f"{function.name}: {reason}", "yellow")
@@ -124,5 +131,5 @@ def _not_served(function: HostFunction) -> str | None:
     if function.fault is not None:
         return f"not served: {function.fault}"
     if not function.is_served:
-        return f"{function.trigger_type}, not fired locally"
+        return f"{function.trigger_type}, not fired locally; POST /admin/functions/{function.name} starts it by hand"
     return None

@@ -17,11 +17,13 @@ import msgspec
 from worker_ext.errors import HostError
 from worker_ext.host.routes import RouteTemplate
 from worker_ext.host.settings import HostSettings, resolve_placeholders
+from worker_ext.host.timer_schedule import parse_schedule
 from worker_ext.rpc import pb
 
 DurableKind = Literal["orchestration", "activity", "entity"]
 
 HTTP_TRIGGER = "httptrigger"
+TIMER_TRIGGER = "timertrigger"
 _DURABLE_TRIGGERS: dict[str, tuple[DurableKind, str]] = {
     "orchestrationtrigger": ("orchestration", "orchestration"),
     "activitytrigger": ("activity", "activity"),
@@ -73,9 +75,19 @@ class HostFunction:
         return self.trigger_type.lower() == HTTP_TRIGGER
 
     @property
+    def is_timer(self) -> bool:
+        """Whether a schedule starts it."""
+        return self.trigger_type.lower() == TIMER_TRIGGER
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the worker has it ready; what no trigger starts here can be started by hand."""
+        return not self.disabled and self.fault is None
+
+    @property
     def is_served(self) -> bool:
-        """Whether this host starts it at all."""
-        return not self.disabled and self.fault is None and (self.is_http or self.kind is not None)
+        """Whether a trigger starts it here."""
+        return self.is_loaded and (self.is_http or self.is_timer or self.kind is not None)
 
     @cached_property
     def inputs(self) -> list[dict[str, Any]]:
@@ -112,6 +124,11 @@ class FunctionCatalog:
             if function.kind is not None and function.is_served
         }
         self._names = {kind: self._names_of(kind) for kind in get_args(DurableKind)}
+
+    @cached_property
+    def metadata(self) -> list[tuple[str, bool, str | None, tuple[dict[str, Any], ...]]]:
+        """What one worker's functions have in common with another's of the same app; not their ids."""
+        return [(item.name, item.disabled, item.fault, item.bindings) for item in self.functions]
 
     def http_functions(self) -> list[HostFunction]:
         """The functions that HTTP requests start."""
@@ -155,9 +172,12 @@ def _read_function(metadata: pb.RpcFunctionMetadata, environment: Mapping[str, s
         disabled=environment.get(f"AzureWebJobs.{metadata.name}.Disabled", "").lower() in _TRUE,
         fault=fault or _fault(bindings, triggers),
     )
-    if function.is_http and function.fault is None:
+    if function.fault is None:
         try:
-            RouteTemplate.parse(function.route)
+            if function.is_http:
+                RouteTemplate.parse(function.route)
+            elif function.is_timer:
+                parse_schedule(str(function.trigger.get("schedule", "")), environment)
         except HostError as error:
             return replace(function, fault=str(error))
     return function

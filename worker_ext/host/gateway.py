@@ -56,3 +56,11 @@ class WorkerGateway(Protocol):
             WorkerLostError: There is no answer from a worker.
         """
         ...
+
+    async def run_entity(self, name: str, instance_id: str, payload: str) -> Reply:
+        """Runs a batch of operations on an entity; `name` is that of its function, `payload` the trigger's text.
+
+        Raises:
+            WorkerLostError: There is no answer from a worker.
+        """
+        ...

@@ -5,35 +5,29 @@ invoked with the history so far and that batch. `decide` works the worker's repl
 written and what is sent. A turn is a function of its arguments: times and ids come in, nothing is read or kept, so a
 turn that was not committed may be repeated.
 
-Differences from the extension, on purpose: a call of a function that does not exist fails its task instead of hanging
-the instance; so does a child whose id is taken; a reply that cannot be read fails the instance with the reason, also
-where the extension would report it as non-deterministic; timestamps never go backwards. Left out: entities and their locks,
-which fail the instance with a message.
+Differences from the extension, on purpose: a reply that cannot be read fails the instance with the reason, also where
+the extension would report it as non-deterministic; timestamps never go backwards. `replay`, `sending` and
+`entity_calls` have more. What entities do is in `entities`.
 
 Source: durable-functions JSON protocol, how a batch is built (1.4), failures (3), reference engine (A.1 to A.5).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Sequence
+from datetime import datetime
 
 import msgspec
 from msgspec import Struct
 
-from worker_ext.host.durable_http import HTTP_ACTIVITY
+from worker_ext.host.decisions import NonDeterministicError
+from worker_ext.host.entity_calls import EntityCalls, left_locked
 from worker_ext.host.gateway import Reply
-from worker_ext.host.replay import (
-    NonDeterministicError,
-    Produced,
-    Replay,
-    ScheduleActivity,
-    StartChild,
-    StartTimer,
-    TimerLimits,
-)
+from worker_ext.host.replay import Replay
 from worker_ext.host.replies import Decision, read_decision
-from worker_ext.protocol.codec import JSON, encode_value, format_timestamp, parse_timestamp
+from worker_ext.host.sending import Sender, json_text
+from worker_ext.host.turns import Batch, EngineOptions, KnownFunctions, Message, Turn, Waiting
+from worker_ext.protocol.codec import format_timestamp, parse_timestamp
 from worker_ext.protocol.history import (
     EventRaised,
     ExecutionCompleted,
@@ -46,149 +40,8 @@ from worker_ext.protocol.history import (
     OrchestratorStarted,
     ParentInstance,
     SubOrchestrationInstanceCompleted,
-    SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
-    TaskFailed,
-    TaskScheduled,
-    TimerCreated,
-    TimerFired,
 )
-
-# ---------------------------------------------------------------- what comes in
-
-
-class EngineOptions(Struct, frozen=True, kw_only=True):
-    """What the engine is told once.
-
-    Args:
-        timers: How long a timer may be in one piece.
-        max_actions: How many actions one execution may schedule.
-        store_inputs: Whether history keeps the inputs of activities and children.
-        default_version: The version of children that are started without one.
-        http_delay: How long durable HTTP waits between polls where the server names no time.
-    """
-
-    timers: TimerLimits = TimerLimits()
-    max_actions: int = 100_000
-    store_inputs: bool = False
-    default_version: str | None = None
-    http_delay: timedelta = timedelta(seconds=30)
-
-
-class KnownFunctions:
-    """The functions that can be called, by name without regard to case."""
-
-    def __init__(self, orchestrations: Collection[str], activities: Collection[str]) -> None:
-        self._names = {"orchestrator": sorted(orchestrations), "activity": sorted(activities)}
-        self._lower = {kind: {name.lower() for name in names} for kind, names in self._names.items()}
-
-    def has_activity(self, name: str) -> bool:
-        """Whether there is an activity of that name."""
-        return name == HTTP_ACTIVITY or name.lower() in self._lower["activity"]
-
-    def has_orchestration(self, name: str) -> bool:
-        """Whether there is an orchestrator of that name."""
-        return name.lower() in self._lower["orchestrator"]
-
-    def no_activity(self, name: str) -> str:
-        """The extension's text for an activity that does not exist."""
-        return self._missing("activity", name)
-
-    def no_orchestration(self, name: str) -> str:
-        """The extension's text for an orchestrator that does not exist."""
-        return self._missing("orchestrator", name)
-
-    def _missing(self, kind: str, name: str) -> str:
-        known = ", ".join(f"'{known}'" for known in self._names[kind])
-        return (
-            f"The function '{name}' doesn't exist, is disabled, or is not an {kind} function. "
-            f"Additional info: The following are the known {kind} functions: {known}."
-        )
-
-
-class Waiting(Struct, frozen=True, gc=False):
-    """A message for an instance; `execution_id` is the execution it is meant for, None for whichever runs."""
-
-    event: HistoryEvent
-    execution_id: str | None = None
-
-
-# ---------------------------------------------------------------- what goes out
-
-
-class ActivityWork(Struct, frozen=True, gc=False):
-    """An activity to run; `input` is what its datum holds."""
-
-    task_id: int
-    name: str
-    input: str | None
-
-
-class Message(Struct, frozen=True, gc=False):
-    """An event for an instance; dropped if that instance is gone or over."""
-
-    instance_id: str
-    event: HistoryEvent
-    execution_id: str | None = None
-
-
-class Timer(Struct, frozen=True, gc=False):
-    """An event for the instance itself, to be delivered at a time of its own."""
-
-    due: datetime
-    event: HistoryEvent
-
-
-class ChildStart(Struct, frozen=True, gc=False):
-    """An orchestration to start; `if_taken` goes to its parent where an instance of that id is still running."""
-
-    instance_id: str
-    started: ExecutionStarted
-    if_taken: HistoryEvent
-
-
-class Batch(Struct, frozen=True):
-    """What one invocation of the worker delivers beyond the history.
-
-    Attributes:
-        started: The start of the execution, from the history or this batch.
-        events: The batch's events.
-        is_replaying: An earlier batch delivered the start.
-        carried_status: The custom status of the generation before; it lasts for one batch.
-    """
-
-    started: ExecutionStarted
-    events: list[HistoryEvent]
-    is_replaying: bool = False
-    carried_status: str | None = None
-
-
-class Turn(Struct, kw_only=True):
-    """What a worker's reply leads to.
-
-    Attributes:
-        events: What is appended to the history behind the batch.
-        status: The instance's status after it.
-        output: Its output as the status shows it: JSON text, or the bare text of a failure or termination.
-        custom_status: Its custom status as JSON text.
-        activities: Activities to run.
-        timers: Events for the instance itself, at their time.
-        children: Orchestrations to start.
-        messages: Events for instances that exist, this one included.
-        next: The first batch of the next generation, which replaces the whole history; the worker is invoked with it
-            at once.
-    """
-
-    events: list[HistoryEvent]
-    status: OrchestrationStatus
-    output: str | None = None
-    custom_status: str | None = None
-    activities: list[ActivityWork]
-    timers: list[Timer]
-    children: list[ChildStart]
-    messages: list[Message]
-    next: Batch | None = None
-
 
 # ---------------------------------------------------------------- the first half
 
@@ -273,8 +126,10 @@ def _decide(
     now: datetime,
     new_id: Callable[[], str],
 ) -> Turn:
-    replay = Replay(decision, options.timers, options.max_actions, options.http_delay)
+    entities = EntityCalls(batch.started.orchestration_instance.instance_id, functions)
+    replay = Replay(decision, entities, options)
     end: _End | None = None
+    is_cut_off = True
     if decision.fault is not None:
         end = _failed(batch.started, decision.fault, decision.stack)
     else:
@@ -285,12 +140,16 @@ def _decide(
             end = _End(OrchestrationStatus.FAILED, str(error), details=None)
         else:
             end = _end(replay, decision, batch.started)
+            is_cut_off = replay.is_terminated
     stamp = _stamp(batch.events[0], now)
-    sender = _Sender(batch.started, functions, options, stamp, new_id)
+    sender = Sender(batch.started, functions, options, stamp, new_id)
     if end is not None:
         replay.release_held()
     for number in sorted(replay.produced):
         sender.carry_out(number, replay.produced[number])
+    if end is not None and is_cut_off:
+        for release in left_locked([*history, *batch.events, *sender.events]):
+            sender.release(release)
     turn = Turn(
         events=sender.events,
         status=OrchestrationStatus.SUSPENDED if replay.is_suspended else OrchestrationStatus.RUNNING,
@@ -331,7 +190,7 @@ def _end(replay: Replay, decision: Decision, started: ExecutionStarted) -> _End 
     if not decision.is_done:
         return None
     if replay.new_input is not None:
-        return _End(OrchestrationStatus.CONTINUED_AS_NEW, _json_text(replay.new_input.input))
+        return _End(OrchestrationStatus.CONTINUED_AS_NEW, json_text(replay.new_input.input))
     return _End(OrchestrationStatus.COMPLETED, decision.output)
 
 
@@ -411,121 +270,3 @@ def _next_generation(
     events += (msgspec.structs.replace(event, is_played=True) for event in carried)
     events.append(OrchestratorCompleted(timestamp=stamp))
     return Batch(again, events, carried_status=custom_status)
-
-
-# ---------------------------------------------------------------- sending
-
-
-class _Sender:
-    """Turns new decisions into their events and into what is sent."""
-
-    def __init__(
-        self,
-        started: ExecutionStarted,
-        functions: KnownFunctions,
-        options: EngineOptions,
-        stamp: str,
-        new_id: Callable[[], str],
-    ) -> None:
-        self.events: list[HistoryEvent] = []
-        self.activities: list[ActivityWork] = []
-        self.timers: list[Timer] = []
-        self.children: list[ChildStart] = []
-        self.messages: list[Message] = []
-        self._started = started
-        self._functions = functions
-        self._options = options
-        self._stamp = stamp
-        self._new_id = new_id
-
-    def carry_out(self, number: int, produced: Produced) -> None:
-        """Writes and sends one decision."""
-        match produced:
-            case ScheduleActivity():
-                self._activity(number, produced)
-            case StartTimer():
-                self._timer(number, produced)
-            case StartChild():
-                self._child(number, produced)
-
-    def _activity(self, number: int, wanted: ScheduleActivity) -> None:
-        stored = f"[{encode_value(wanted.input)}]" if self._options.store_inputs else None
-        self.events.append(
-            TaskScheduled(name=wanted.name, version="", input=stored, event_id=number, timestamp=self._stamp)
-        )
-        if self._functions.has_activity(wanted.name):
-            self.activities.append(ActivityWork(number, wanted.name, activity_input(wanted.input)))
-        else:
-            reason = self._functions.no_activity(wanted.name)
-            self._answer(TaskFailed(task_scheduled_id=number, reason=reason, timestamp=self._stamp))
-
-    def _timer(self, number: int, wanted: StartTimer) -> None:
-        self.events.append(TimerCreated(fire_at=wanted.fire_at, event_id=number, timestamp=self._stamp))
-        fired = TimerFired(timer_id=number, fire_at=wanted.fire_at, timestamp=self._stamp)
-        self.timers.append(Timer(parse_timestamp(wanted.fire_at), fired))
-
-    def _child(self, number: int, wanted: StartChild) -> None:
-        instance = self._started.orchestration_instance
-        instance_id = wanted.instance_id or f"{instance.execution_id}:{number}"
-        version = wanted.version if wanted.version is not None else self._options.default_version
-        input_text = _json_text(wanted.input)
-        self.events.append(
-            SubOrchestrationInstanceCreated(
-                name=wanted.name,
-                version=version,
-                instance_id=instance_id,
-                input=input_text if self._options.store_inputs else None,
-                event_id=number,
-                timestamp=self._stamp,
-            )
-        )
-        fault = self._child_fault(wanted.name, instance_id)
-        if fault is not None:
-            self._answer(SubOrchestrationInstanceFailed(task_scheduled_id=number, reason=fault, timestamp=self._stamp))
-            return
-        started = ExecutionStarted(
-            orchestration_instance=OrchestrationInstance(instance_id, self._new_id()),
-            parent_instance=ParentInstance(self._started.name, instance, number, self._started.version),
-            name=wanted.name,
-            version=version,
-            input=input_text,
-            timestamp=self._stamp,
-        )
-        taken = SubOrchestrationInstanceFailed(
-            task_scheduled_id=number,
-            reason=f"An orchestration with the instance ID '{instance_id}' is running already.",
-            timestamp=self._stamp,
-        )
-        self.children.append(ChildStart(instance_id, started, taken))
-
-    def _child_fault(self, name: str, instance_id: str) -> str | None:
-        """Why a child cannot be started, if it cannot."""
-        if not self._functions.has_orchestration(name):
-            return self._functions.no_orchestration(name)
-        if instance_id.startswith("@"):
-            return f"The instance ID '{instance_id}' of a sub-orchestration must not start with '@'."
-        parent = self._started.parent_instance
-        taken = [self._started.orchestration_instance.instance_id]
-        if parent is not None:
-            taken.append(parent.orchestration_instance.instance_id)
-        if instance_id.lower() in (other.lower() for other in taken):
-            return f"The instance ID '{instance_id}' of a sub-orchestration must not be its parent's own."
-        return None
-
-    def _answer(self, event: HistoryEvent) -> None:
-        """Sends an event to the instance itself, for a task that cannot be carried out."""
-        instance = self._started.orchestration_instance
-        self.messages.append(Message(instance.instance_id, event, instance.execution_id))
-
-
-def activity_input(value: JSON) -> str | None:
-    """What an activity's datum holds: a text as it is, nothing for null, JSON text for the rest."""
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "True" if value else "False"
-    return encode_value(value)
-
-
-def _json_text(value: JSON) -> str | None:
-    return None if value is None else encode_value(value)

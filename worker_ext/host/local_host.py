@@ -20,6 +20,7 @@ from worker_ext.host.console import Console
 from worker_ext.host.settings import HostSettings, load_settings
 
 if TYPE_CHECKING:
+    from worker_ext.host.keys import Keys
     from worker_ext.host.scheduler import Scheduler
     from worker_ext.host.store import Store
     from worker_ext.host.workers import Workers
@@ -39,6 +40,8 @@ class LocalHost:
         port: The port of the HTTP listener, 0 for any free one; None takes it from local.settings.json, else 7071.
         db: The database file; `:memory:` keeps nothing; None is `.worker_ext/<task hub>.db` in the app's folder.
         console: Where logs go, standard output by default.
+        enable_auth: Whether callers must show keys; they are made at the first start and kept in `keys_file`.
+        reload: Whether the app is loaded anew when its files change.
 
     Attributes:
         settings: What host.json and its like say.
@@ -52,11 +55,15 @@ class LocalHost:
         port: int | None = None,
         db: str | os.PathLike[str] | None = None,
         console: Console | None = None,
+        enable_auth: bool = False,
+        reload: bool = False,
     ) -> None:
         self.settings: HostSettings = load_settings(_app_folder(app_dir), port=port)
         _check_app(self.settings)
         self.database = _database(self.settings, db)
         self._own_folder = db is None
+        self._asks_for_keys = enable_auth
+        self._reloads = reload
         self.console = Console() if console is None else console
         self._cleanup = contextlib.AsyncExitStack()
         self._port = 0
@@ -121,7 +128,8 @@ class LocalHost:
         from worker_ext.host.workers import Workers
 
         rpc_url = None if rpc is None else f"http://{ADDRESS}:{rpc.getsockname()[1]}/durabletask/"
-        links = Links(self.url, rpc_url, self.settings.durable.hub_name)
+        keys = self._load_keys() if self._asks_for_keys else None
+        links = Links(self.url, rpc_url, self.settings.durable.hub_name, None if keys is None else keys.durable_key)
         workers = self._workers = Workers(self.settings, self.console, links.client_payload)
         self._cleanup.push_async_callback(workers.stop, 1.0)
         await workers.launch(self._port)
@@ -129,18 +137,44 @@ class LocalHost:
         # While the worker starts, the host imports the rest of itself.
         from worker_ext.host.management import ManagementApi
         from worker_ext.host.scheduler import Scheduler
+        from worker_ext.host.timer_triggers import TimerTriggers
         from worker_ext.host.web import WebServer
 
         store = self._open_store()
         scheduler = self._scheduler = Scheduler(store, workers, self.settings.durable)
         forwarded = self.settings.durable.http_settings.use_forwarded_host
-        management = ManagementApi(scheduler, links, use_forwarded_host=forwarded)
-        web = WebServer(self.settings, workers, management, self.console)
+        management = ManagementApi(scheduler, store.queries, links, use_forwarded_host=forwarded)
+        web = WebServer(self.settings, workers, management, self.console, keys)
         await workers.load()
         await scheduler.start()
         self._cleanup.push_async_callback(scheduler.stop, GRACE)
         await web.start(public, rpc)
         self._cleanup.push_async_callback(web.stop)
+        timers = TimerTriggers(workers, store.timer_statuses, self.console, self.settings.environment)
+        self._cleanup.push_async_callback(timers.stop)
+        await timers.refresh()
+        if self._reloads:
+            from worker_ext.host.reload import Reloader
+
+            reloader = Reloader(self.settings.app_dir, workers, self.console, timers.refresh)
+            self._cleanup.push_async_callback(reloader.stop)
+            reloader.start()
+
+    @property
+    def keys_file(self) -> Path:
+        """Where the keys are kept, where callers must show them."""
+        return self.settings.app_dir / DATABASE_FOLDER / "keys.json"
+
+    @property
+    def asks_for_keys(self) -> bool:
+        """Whether callers must show keys."""
+        return self._asks_for_keys
+
+    def _load_keys(self) -> Keys:
+        from worker_ext.host.keys import load_keys
+
+        _make_folder(self.keys_file.parent)
+        return load_keys(self.keys_file)
 
     def _open_store(self) -> Store:
         from worker_ext.host.store import Store

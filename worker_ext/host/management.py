@@ -1,8 +1,7 @@
 """The Durable extension's management API, over the scheduler.
 
 Answers have the status, headers and bodies of extension 3.19.0: errors in its short form (`Message`), its long form
-(with an exception's message and type) or as a bare JSON string. Not here: entities and listing by anything but what
-the store indexes.
+(with an exception's message and type) or as a bare JSON string.
 
 Source: durable-functions JSON protocol, sections on the HTTP APIs and their recorded answers.
 """
@@ -10,25 +9,34 @@ Source: durable-functions JSON protocol, sections on the HTTP APIs and their rec
 from __future__ import annotations
 
 import uuid
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Callable
 
-import msgspec
 from aiohttp import web
-from multidict import CIMultiDict
 
 from worker_ext.errors import HostError
-from worker_ext.host.http_trigger import JSON_TYPE
+from worker_ext.host.answers import (
+    ARGUMENT_ERROR,
+    BAD_ARGUMENT,
+    WENT_WRONG,
+    Call,
+    Handler,
+    json_answer,
+    json_fault,
+    long_error,
+    short_error,
+    status_body,
+)
+from worker_ext.host.entity_routes import EntityApi
 from worker_ext.host.instance_status import shown_history, shown_value
 from worker_ext.host.links import Links
+from worker_ext.host.listing import InstanceLists
+from worker_ext.host.queries import InstanceQueries
 from worker_ext.host.routes import RouteTable, make_route
 from worker_ext.host.scheduler import Scheduler
-from worker_ext.host.store import Instance, InstanceExistsError
+from worker_ext.host.store import InstanceExistsError
 from worker_ext.protocol.client import TERMINAL_STATUSES
 from worker_ext.protocol.codec import decode_json, encode_value
 
-_BAD_ARGUMENT = "One or more of the arguments submitted is incorrect"
-_WENT_WRONG = "Something went wrong while processing your request"
 _RESTART_UNKNOWN = "InstanceId does not match a valid orchestration instance."
 _NO_REWIND = "Rewind is not supported by the underlying storage provider."
 _NO_REWIND_HERE = "The method RewindAsync is not supported by the SQLite storage provider."
@@ -39,26 +47,41 @@ class ManagementApi:
 
     Args:
         scheduler: The durable engine.
+        queries: The instances it keeps.
         links: Where this host's management API is.
         use_forwarded_host: Whether links are built from X-Forwarded-Host and -Proto.
     """
 
-    def __init__(self, scheduler: Scheduler, links: Links, *, use_forwarded_host: bool = False) -> None:
+    def __init__(
+        self, scheduler: Scheduler, queries: InstanceQueries, links: Links, *, use_forwarded_host: bool = False
+    ) -> None:
         self._engine = scheduler
         self._links = links
         self._use_forwarded_host = use_forwarded_host
+        lists = InstanceLists(queries)
+        entities = EntityApi(scheduler)
+        entity = "entities/{entityName}/{entityKey}"
         instance = "instances/{instanceId}"
-        self._routes: RouteTable[_Handler] = RouteTable(
+        self._routes: RouteTable[Handler] = RouteTable(
             make_route(template, [method], handler)
             for method, template, handler in (
                 ("POST", "orchestrators/{functionName}/{instanceId?}", self._start),
+                ("GET", "instances", lists.list),
+                ("DELETE", "instances", lists.purge_many),
                 ("GET", instance, self._status),
+                ("DELETE", instance, lists.purge_one),
                 ("POST", f"{instance}/raiseEvent/{{eventName}}", self._raise_event),
                 ("POST", f"{instance}/terminate", self._terminate),
                 ("POST", f"{instance}/suspend", self._suspend),
                 ("POST", f"{instance}/resume", self._resume),
                 ("POST", f"{instance}/rewind", self._rewind),
                 ("POST", f"{instance}/restart", self._restart),
+                ("POST", f"{instance}/restartWithOptions", self._restart_with_options),
+                ("GET", "entities/{entityName?}", entities.list),
+                ("GET", entity, entities.read),
+                ("POST", entity, entities.signal),
+                ("DELETE", entity, entities.delete),
+                *((method, "makeprimary", self._make_primary) for method in ("GET", "POST")),
             )
         )
 
@@ -69,46 +92,60 @@ class ManagementApi:
             return web.Response(status=404)
         handler, params = found
         try:
-            return await handler(_Call(request, params))
+            return await handler(Call(request, params))
         except HostError as error:
-            return _long(500, _WENT_WRONG, str(error), f"{type(error).__module__}.{type(error).__qualname__}")
+            return long_error(500, WENT_WRONG, str(error), f"{type(error).__module__}.{type(error).__qualname__}")
 
     # ------------------------------------------------------------ start
 
-    async def _start(self, call: _Call) -> web.Response:
+    async def _start(self, call: Call) -> web.Response:
         body = await call.request.read()
-        if body and (fault := _json_fault(body)) is not None:
+        if body and (fault := json_fault(body)) is not None:
             return fault
         instance_id = call.params.get("instanceId") or uuid.uuid4().hex
         name, text = call.params["functionName"], body.decode("utf-8-sig") or None
         return await self._start_instance(call, name, text, instance_id, call.query.get("version"))
 
-    async def _restart(self, call: _Call) -> web.Response:
+    async def _restart(self, call: Call) -> web.Response:
+        instance_id = uuid.uuid4().hex if call.flag("restartWithNewInstanceId", True) else call.instance_id
+        return await self._start_again(call, instance_id)
+
+    async def _restart_with_options(self, call: Call) -> web.Response:
+        instance_id = call.query.get("newInstanceId")
+        if not instance_id:
+            what = "Please provide value for 'newInstanceId' parameter. (Parameter 'newInstanceId')"
+            return long_error(400, BAD_ARGUMENT, what, ARGUMENT_ERROR)
+        return await self._start_again(call, instance_id)
+
+    async def _start_again(self, call: Call, instance_id: str) -> web.Response:
         old = await self._engine.get(call.instance_id)
         if old is None:
             what = f"No instance with ID '{call.instance_id}' was found. (Parameter 'instanceId')"
-            return _long(400, _RESTART_UNKNOWN, what, "System.ArgumentException")
-        instance_id = uuid.uuid4().hex if call.flag("restartWithNewInstanceId", True) else old.instance_id
-        return await self._start_instance(call, old.name, old.input, instance_id, None)
+            return long_error(400, _RESTART_UNKNOWN, what, ARGUMENT_ERROR)
+        return await self._start_instance(call, old.name, old.input, instance_id, call.query.get("version"))
+
+    async def _make_primary(self, call: Call) -> web.Response:
+        """This host is the only one, so it is the primary one already."""
+        return web.Response()
 
     async def _start_instance(
-        self, call: _Call, name: str, input_text: str | None, instance_id: str, version: str | None
+        self, call: Call, name: str, input_text: str | None, instance_id: str, version: str | None
     ) -> web.Response:
         try:
             await self._engine.start_instance(name, input_text, instance_id, version)
         except InstanceExistsError as error:
-            return _short(409, str(error))
+            return short_error(409, str(error))
         timeout, interval = call.seconds("timeout"), call.seconds("pollingInterval")
         if timeout is not None and interval is not None:
             if interval > timeout:
-                return _short(400, f"Total timeout {timeout:g} should be bigger than retry timeout {interval:g}")
+                return short_error(400, f"Total timeout {timeout:g} should be bigger than retry timeout {interval:g}")
             done = await self._engine.wait_for_completion(instance_id, timeout)
             if done is not None and done.status == "Completed":
-                return _json(200, shown_value(done.output))
+                return json_answer(200, shown_value(done.output))
             if done is not None and done.status in TERMINAL_STATUSES:
-                return _json(200, _status_body(done, show_input=True))
+                return json_answer(200, status_body(done, show_input=True))
         urls = self._links.check_status(self._origin(call.request), instance_id)
-        return _json(202, urls, {"Location": urls.status_query_get_uri, "Retry-After": "10"})
+        return json_answer(202, urls, {"Location": urls.status_query_get_uri, "Retry-After": "10"})
 
     def _origin(self, request: web.BaseRequest) -> str:
         scheme, host = request.scheme, request.host
@@ -119,56 +156,56 @@ class ManagementApi:
 
     # ------------------------------------------------------------ status
 
-    async def _status(self, call: _Call) -> web.Response:
+    async def _status(self, call: Call) -> web.Response:
         instance = await self._engine.get(call.instance_id)
         if instance is None:
             return web.Response(status=404)
         show_input = call.flag("showInput", True)
-        body = _status_body(instance, show_input=show_input)
+        body = status_body(instance, show_input=show_input)
         if call.flag("showHistory", False) and instance.status != "Pending":
             events = await self._engine.history(call.instance_id)
             show_output = call.flag("showHistoryOutput", False)
             body["historyEvents"] = shown_history(events, show_input=show_input, show_output=show_output)
         if instance.status in TERMINAL_STATUSES:
             failed = instance.status == "Failed" and call.flag("returnInternalServerErrorOnFailure", False)
-            return _json(500 if failed else 200, body)
+            return json_answer(500 if failed else 200, body)
         location = f"{self._origin(call.request)}{call.request.raw_path}"
-        return _json(202, body, {"Location": location, "Retry-After": "5"})
+        return json_answer(202, body, {"Location": location, "Retry-After": "5"})
 
     # ------------------------------------------------------------ messages to an instance
 
-    async def _raise_event(self, call: _Call) -> web.Response:
+    async def _raise_event(self, call: Call) -> web.Response:
         if (gone := await self._gone(call)) is not None:
             return gone
         if call.request.content_type.lower() != "application/json" or "Content-Type" not in call.request.headers:
-            return _short(400, "Only application/json request content is supported")
+            return short_error(400, "Only application/json request content is supported")
         body = await call.request.read()
-        if (fault := _json_fault(body)) is not None:
+        if (fault := json_fault(body)) is not None:
             return fault
         text = encode_value(decode_json(body.decode("utf-8-sig")))
         await self._engine.raise_event(call.instance_id, call.params["eventName"], text)
         return web.Response(status=202)
 
-    async def _terminate(self, call: _Call) -> web.Response:
+    async def _terminate(self, call: Call) -> web.Response:
         if (gone := await self._gone(call)) is not None:
             return gone
         await self._engine.terminate(call.instance_id, call.query.get("reason"))
         return web.Response(status=202)
 
-    async def _suspend(self, call: _Call) -> web.Response:
+    async def _suspend(self, call: Call) -> web.Response:
         if (gone := await self._gone(call, "suspend", lambda status: status != "Suspended")) is not None:
             return gone
         await self._engine.suspend(call.instance_id, call.query.get("reason"))
         return web.Response(status=202)
 
-    async def _resume(self, call: _Call) -> web.Response:
+    async def _resume(self, call: Call) -> web.Response:
         if (gone := await self._gone(call, "resume", lambda status: status == "Suspended")) is not None:
             return gone
         await self._engine.resume(call.instance_id, call.query.get("reason"))
         return web.Response(status=202)
 
     async def _gone(
-        self, call: _Call, verb: str = "", allows: Callable[[str], bool] = lambda status: True
+        self, call: Call, verb: str = "", allows: Callable[[str], bool] = lambda status: True
     ) -> web.Response | None:
         """The refusal where the instance is unknown, has ended or is in a state that does not allow the verb."""
         instance = await self._engine.get(call.instance_id)
@@ -182,81 +219,13 @@ class ManagementApi:
             f"Cannot {verb} the orchestration instance {call.instance_id} "
             f"because instance is in the {instance.status} state."
         )
-        return _long(500, _WENT_WRONG, what, "System.InvalidOperationException")
+        return long_error(500, WENT_WRONG, what, "System.InvalidOperationException")
 
-    async def _rewind(self, call: _Call) -> web.Response:
+    async def _rewind(self, call: Call) -> web.Response:
         instance = await self._engine.get(call.instance_id)
         if instance is None:
-            return _json(404, f'No orchestration with instance ID "${call.instance_id}" found.')
+            return json_answer(404, f'No orchestration with instance ID "${call.instance_id}" found.')
         if instance.status != "Failed":
             what = 'but only orchestrations in the "Failed" state can be rewound.'
-            return _json(412, f"This orchestration has status {instance.status}, {what}")
-        return _long(501, _NO_REWIND, _NO_REWIND_HERE, "System.NotImplementedException")
-
-
-class _Call:
-    """One request: what the route and the query say. The names of query parameters are read without regard to case."""
-
-    def __init__(self, request: web.BaseRequest, params: dict[str, str]) -> None:
-        self.request = request
-        self.params = params
-        self.query = CIMultiDict(request.query)
-
-    @property
-    def instance_id(self) -> str:
-        return self.params["instanceId"]
-
-    def flag(self, name: str, default: bool) -> bool:
-        return {"true": True, "false": False}.get(self.query.get(name, "").strip().lower(), default)
-
-    def seconds(self, name: str) -> float | None:
-        try:
-            return float(self.query[name])
-        except (KeyError, ValueError):
-            return None
-
-
-_Handler = Callable[[_Call], Awaitable[web.Response]]
-
-
-# ---------------------------------------------------------------- bodies
-
-
-def _status_body(instance: Instance, *, show_input: bool) -> dict[str, Any]:
-    return {
-        "name": instance.name,
-        "instanceId": instance.instance_id,
-        "runtimeStatus": instance.status,
-        "input": shown_value(instance.input) if show_input else None,
-        "customStatus": shown_value(instance.custom_status),
-        "output": shown_value(instance.output),
-        "createdTime": f"{instance.created:%Y-%m-%dT%H:%M:%SZ}",
-        "lastUpdatedTime": f"{instance.updated:%Y-%m-%dT%H:%M:%SZ}",
-    }
-
-
-def _json(status: int, value: object, headers: dict[str, str] | None = None) -> web.Response:
-    text = msgspec.json.encode(value) if isinstance(value, msgspec.Struct) else encode_value(value).encode()
-    return web.Response(status=status, body=text, headers={"Content-Type": JSON_TYPE, **(headers or {})})
-
-
-def _short(status: int, message: str) -> web.Response:
-    return _json(status, {"Message": message})
-
-
-def _long(status: int, message: str, exception_message: str, exception_type: str) -> web.Response:
-    exception = {"ExceptionMessage": exception_message, "ExceptionType": exception_type, "StackTrace": ""}
-    return _json(status, {"Message": message, **exception})
-
-
-def _json_fault(body: bytes) -> web.Response | None:
-    """The refusal of a body that is not JSON."""
-    what = "Error reading JToken from JsonReader. Path '', line 0, position 0."
-    if body:
-        try:
-            decode_json(body.decode("utf-8-sig"))
-        except ValueError as error:
-            what = str(error)
-        else:
-            return None
-    return _long(400, "Invalid JSON content", what, "Newtonsoft.Json.JsonReaderException")
+            return json_answer(412, f"This orchestration has status {instance.status}, {what}")
+        return long_error(501, _NO_REWIND, _NO_REWIND_HERE, "System.NotImplementedException")

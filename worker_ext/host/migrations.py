@@ -89,4 +89,18 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         "CREATE INDEX activities_by_instance ON activities (instance_key)",
         "CREATE INDEX activities_by_hub ON activities (hub_key, activity_id)",
     ),
+    (  # 2: instances in a state, oldest first
+        "CREATE INDEX instances_by_status ON instances (hub_key, status, created_at)",
+    ),
+    (  # 3: when timer triggers fired last and are to fire next
+        """
+        CREATE TABLE timer_triggers (
+            hub_key INTEGER NOT NULL REFERENCES hubs,
+            name TEXT NOT NULL,
+            last_at INTEGER,
+            next_at INTEGER NOT NULL,
+            PRIMARY KEY (hub_key, name)
+        ) WITHOUT ROWID
+        """,
+    ),
 )

@@ -16,12 +16,24 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime, timedelta
-from typing import Any, TypeAlias
+from typing import Any
 
-from msgspec import Struct
-
+from worker_ext.host.decisions import (
+    Produced,
+    ScheduleActivity,
+    SendRequest,
+    StartChild,
+    StartTimer,
+    check_child,
+    check_sent,
+    check_task,
+    check_timer,
+)
 from worker_ext.host.durable_http import HTTP_ACTIVITY, activity_request, next_poll
+from worker_ext.host.entity_calls import EntityCalls, EntityRuleError
+from worker_ext.host.entity_messages import read_request
 from worker_ext.host.replies import Decision, FaultyAction, parse_time
+from worker_ext.host.turns import EngineOptions
 from worker_ext.protocol.actions import (
     AnyAction,
     CallActivity,
@@ -41,7 +53,7 @@ from worker_ext.protocol.actions import (
     WhenAll,
     WhenAny,
 )
-from worker_ext.protocol.codec import JSON, format_timestamp
+from worker_ext.protocol.codec import format_timestamp
 from worker_ext.protocol.history import (
     EVENTS,
     Event,
@@ -64,63 +76,6 @@ from worker_ext.protocol.history import (
 from worker_ext.protocol.orchestrator import ReplaySchema
 
 _DEFAULT_MAX_RETRY_INTERVAL = timedelta(days=6)
-
-
-class TimerLimits(Struct, frozen=True):
-    """How long a timer may be in one piece, and the pieces of longer ones; zero is no limit.
-
-    Args:
-        maximum_short: The longest timer in one piece.
-        long_interval: The length of each piece of a longer one.
-    """
-
-    maximum_short: timedelta = timedelta(days=6)
-    long_interval: timedelta = timedelta(days=3)
-
-
-# ---------------------------------------------------------------- decisions
-
-
-class ScheduleActivity(Struct, gc=False):
-    """An activity is to be run."""
-
-    name: str
-    input: JSON
-
-
-class StartTimer(Struct, gc=False):
-    """A timer is to be started; `fire_at` is a timestamp's text."""
-
-    fire_at: str
-
-
-class StartChild(Struct, gc=False):
-    """A sub-orchestration is to be started; without an id of its own it gets one."""
-
-    name: str
-    input: JSON
-    instance_id: str | None
-    version: str | None
-
-
-Produced: TypeAlias = ScheduleActivity | StartTimer | StartChild
-
-_KINDS: dict[type[Any], str] = {
-    ScheduleActivity: "ScheduleTaskOrchestratorAction",
-    StartTimer: "CreateTimerOrchestratorAction",
-    StartChild: "CreateSubOrchestrationAction",
-}
-"""The engine's names of decisions, as they stand in its messages."""
-
-
-class NonDeterministicError(Exception):
-    """History has a decision that the replay has not made; the text is what the instance fails with."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__(
-            f"Non-Deterministic workflow detected: {text} Was a change made to the orchestrator code after this "
-            "instance had already started running?"
-        )
 
 
 class _ActionError(Exception):
@@ -176,6 +131,16 @@ class _HttpCall(_Node):
         self.request = request
 
 
+class _EntityWait(_Node):
+    """A call of an entity, or a lock request, that waits for its answer."""
+
+    __slots__ = ("request",)
+
+    def __init__(self, request: SendRequest) -> None:
+        super().__init__()
+        self.request = request
+
+
 class _LongTimer(_Node):
     """A timer in pieces."""
 
@@ -204,7 +169,7 @@ class Replay:
         is_suspended: The instance is suspended after the last event.
     """
 
-    def __init__(self, decision: Decision, limits: TimerLimits, max_actions: int, http_delay: timedelta) -> None:
+    def __init__(self, decision: Decision, entities: EntityCalls, options: EngineOptions) -> None:
         self.produced: dict[int, Produced] = {}
         self.open: dict[int, _Node] = {}
         self.next_id = 0
@@ -217,10 +182,13 @@ class Replay:
         self.is_suspended = False
         self._schema = decision.schema
         self._items: list[Any] = decision.items
-        self._limits = limits
-        self._http_delay = http_delay
-        self._actions_left = max_actions
-        self._max_actions = max_actions
+        self._ends = decision.is_done or decision.error is not None
+        self._entities = entities
+        self._requests: dict[str, _EntityWait] = {}
+        self._limits = options.timers
+        self._http_delay = options.http_delay
+        self._actions_left = options.max_actions
+        self._max_actions = options.max_actions
         self._cursor = 0
         self._current: _Node | None = None
         self._now = "0001-01-01T00:00:00Z"
@@ -263,13 +231,17 @@ class Replay:
                     return
                 self._cursor += 1
                 self._current = None
-        except _ActionError as error:
+        except (_ActionError, EntityRuleError) as error:
             self.fault = str(error)
             self._items = []
             self._cursor = 1
             self._current = None
+            self._send_releases()
             return
-        self.finished = self._cursor == len(items)
+        if self._cursor == len(items) and not self.finished:
+            self.finished = True
+            if self._ends:
+                self._send_releases()
 
     def _start_item(self, item: Any) -> _Node:
         if self._schema is not ReplaySchema.V1:
@@ -328,6 +300,8 @@ class Replay:
         return node
 
     def _call_child(self, action: CallSubOrchestrator) -> _Node:
+        if self._entities.held is not None:
+            return _Node(done=True)
         self._count()
         node = _Node()
         child = StartChild(action.function_name, action.input, action.instance_id or None, action.version)
@@ -335,6 +309,8 @@ class Replay:
         return node
 
     def _call_with_retry(self, action: CallActivityWithRetry | CallSubOrchestratorWithRetry) -> _Node:
+        if isinstance(action, CallSubOrchestratorWithRetry) and self._entities.held is not None:
+            return _Node(done=True)
         self._count()
         longest, limit = _longest_delay(action.retry_options), self._limits.maximum_short
         if limit and longest > limit:
@@ -434,71 +410,60 @@ class Replay:
         self.new_input = action
         return _Node(done=True)
 
-    def _not_here(self, action: AnyAction) -> _Node:
-        raise _ActionError(f"This version of the local host does not run {_NOT_HERE[type(action)]} yet.")
+    # ------------------------------------------------------------ entities
+
+    def _call_entity(self, action: CallEntity) -> _Node:
+        return self._await_answer(self._entities.call(action, self._now))
+
+    def _lock_entities(self, action: LockEntities) -> _Node:
+        return self._await_answer(self._entities.lock(action, self._now))
+
+    def _await_answer(self, request: SendRequest | None) -> _Node:
+        """A node for a request; one that the rules of locks do not let through is complete at once."""
+        if request is None:
+            return _Node(done=True)
+        self._count()
+        node = self._requests[request.id] = _EntityWait(request)
+        self._take_id(request)
+        return node
+
+    def _signal_entity(self, action: SignalEntity | ScheduledSignalEntity) -> _Node:
+        self._count()
+        self._take_id(self._entities.signal(action, self._now))
+        return _Node(done=True)
+
+    def _release_entities(self, action: ReleaseEntities) -> _Node:
+        self._send_releases(count=True)
+        return _Node(done=True)
+
+    def _send_releases(self, *, count: bool = False) -> None:
+        for release in self._entities.release():
+            if count:
+                self._count()
+            self._take_id(release)
 
     # ------------------------------------------------------------ events: decisions of earlier batches
 
     def _task_scheduled(self, event: TaskScheduled) -> None:
-        made = self.produced.pop(event.event_id, None)
-        if type(made) is ScheduleActivity and _same(made.name, event.name):
-            return
-        if made is None:
-            raise NonDeterministicError(
-                f"A previous execution of this orchestration scheduled an activity task with sequence ID "
-                f"{event.event_id} and name '{event.name}' (version '{event.version or ''}'), {_GONE}"
-            )
-        self.produced[event.event_id] = made
-        past = (
-            f"A previous execution of this orchestration scheduled an activity task with sequence number "
-            f"{event.event_id} named '{event.name}', but the current orchestration replay instead"
-        )
-        if type(made) is ScheduleActivity:
-            raise NonDeterministicError(
-                f"{past} scheduled an activity task named '{made.name}' with this sequence number. "
-            )
-        raise NonDeterministicError(f"{past} {_other(made)}")
+        check_task(event, self.produced.get(event.event_id))
+        del self.produced[event.event_id]
 
     def _timer_created(self, event: TimerCreated) -> None:
-        made = self.produced.pop(event.event_id, None)
-        if type(made) is StartTimer:
-            return
-        past = (
-            f"A previous execution of this orchestration scheduled a timer task with sequence number {event.event_id}"
-        )
-        if made is None:
-            raise NonDeterministicError(f"{past} {_GONE}")
-        self.produced[event.event_id] = made
-        raise NonDeterministicError(f"{past} named but the current orchestration replay instead {_other(made)}")
+        check_timer(event, self.produced.get(event.event_id))
+        del self.produced[event.event_id]
 
     def _child_created(self, event: SubOrchestrationInstanceCreated) -> None:
-        made = self.produced.pop(event.event_id, None)
-        if type(made) is StartChild and _same(made.name, event.name):
-            return
-        past = (
-            f"A previous execution of this orchestration scheduled a sub-orchestration task with sequence ID "
-            f"{event.event_id} and name '{event.name}' (version '{event.version or ''}', instance ID "
-            f"'{event.instance_id}'),"
-        )
-        if made is None:
-            raise NonDeterministicError(f"{past} {_GONE}")
-        self.produced[event.event_id] = made
-        if type(made) is StartChild:
-            raise NonDeterministicError(
-                f"{past} but the current orchestration replay instead scheduled a sub-orchestration task named "
-                f"'{made.name}' with this sequence number. "
-            )
-        raise NonDeterministicError(f"{past} but the current orchestration replay instead {_other(made)}")
+        check_child(event, self.produced.get(event.event_id))
+        del self.produced[event.event_id]
 
     def _event_sent(self, event: EventSent) -> None:
         made = self.produced.get(event.event_id)
-        past = (
-            f"A previous execution of this orchestration sent an event with sequence ID {event.event_id} and name "
-            f"'{event.name}' to instance '{event.instance_id}',"
-        )
-        if made is None:
-            raise NonDeterministicError(f"{past} {_GONE}")
-        raise NonDeterministicError(f"{past} but the current orchestration replay instead {_other(made)}")
+        check_sent(event, made)
+        del self.produced[event.event_id]
+        if isinstance(made, SendRequest) and made.id in self._requests and made.id not in (event.input or ""):
+            node = self._requests.pop(made.id)
+            self._entities.rename(made, read_request(event.input).id)
+            self._requests[made.id] = node
 
     # ------------------------------------------------------------ events: messages
 
@@ -543,6 +508,12 @@ class Replay:
         if self.new_input is not None:
             self.carried.append(event)
             return
+        answered = self._requests.pop(event.name, None)
+        if answered is not None:
+            self._entities.answered(answered.request)
+            answered.finish()
+            self._advance()
+            return
         name = event.name.lower()
         waiters = self._waiters.get(name)
         if waiters:
@@ -572,16 +543,6 @@ class Replay:
         """Markers of batches, what a rewind leaves, and kinds that are never delivered."""
 
 
-_GONE = "but the current replay execution hasn't (yet?) scheduled this task."
-
-_NOT_HERE: dict[type[Any], str] = {
-    CallEntity: "entities (CallEntity)",
-    SignalEntity: "entities (SignalEntity)",
-    ScheduledSignalEntity: "entities (ScheduledSignalEntity)",
-    LockEntities: "entity locks (LockEntities)",
-    ReleaseEntities: "entity locks (ReleaseEntities)",
-}
-
 _STARTS: dict[type[Any], Callable[[Replay, Any], _Node]] = {
     CallActivity: Replay._call_activity,
     CallActivityWithRetry: Replay._call_with_retry,
@@ -594,7 +555,11 @@ _STARTS: dict[type[Any], Callable[[Replay, Any], _Node]] = {
     WhenAny: Replay._start_any,
     WhenAll: Replay._start_all,
     FaultyAction: Replay._start_faulty,
-    **dict.fromkeys(_NOT_HERE, Replay._not_here),
+    CallEntity: Replay._call_entity,
+    SignalEntity: Replay._signal_entity,
+    ScheduledSignalEntity: Replay._signal_entity,
+    LockEntities: Replay._lock_entities,
+    ReleaseEntities: Replay._release_entities,
 }
 """How each action is started."""
 
@@ -616,14 +581,6 @@ _STEPS: dict[type[Event], Callable[[Replay, Any], None]] = {
     ExecutionTerminated: Replay._terminated,
 }
 """How each kind of event is processed."""
-
-
-def _same(name: str, other: str) -> bool:
-    return name == other or name.lower() == other.lower()
-
-
-def _other(made: Produced) -> str:
-    return f"produced a {_KINDS[type(made)]} action with this sequence number."
 
 
 def _longest_delay(options: RetryOptions) -> timedelta:

@@ -14,39 +14,38 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from worker_ext.errors import HostError
-from worker_ext.host import kernel
+from worker_ext.host import entities, kernel
+from worker_ext.host.activity_queue import ActivityQueue
 from worker_ext.host.durable_http import HTTP_ACTIVITY, HttpSender, http_result
+from worker_ext.host.entity_messages import entity_instance, is_entity, split_instance
+from worker_ext.host.entity_queries import EntityPage, EntityStatus
 from worker_ext.host.gateway import WorkerGateway, WorkerLostError
-from worker_ext.host.kernel import Batch, EngineOptions, KnownFunctions, Turn, Waiting
-from worker_ext.host.rendering import PayloadWriter, layout, parse_event, parse_events, render, render_batch
-from worker_ext.host.replay import TimerLimits
-from worker_ext.host.replies import activity_result
-from worker_ext.host.settings import DurableSettings
-from worker_ext.host.store import (
-    BATCH_LIMIT,
+from worker_ext.host.instance_cache import InstanceCache, KnownInstance
+from worker_ext.host.records import (
     OVER,
     Activity,
     Claim,
     Instance,
-    InstanceExistsError,
     NewActivity,
     NewInstance,
     NewMessage,
     NewTimer,
-    StaleTurnError,
-    Store,
     StoredMessage,
     TurnRecord,
 )
+from worker_ext.host.rendering import PayloadWriter, layout, parse_event, parse_events, render, render_batch
+from worker_ext.host.replies import activity_result
+from worker_ext.host.settings import DurableSettings
+from worker_ext.host.store import BATCH_LIMIT, InstanceExistsError, StaleTurnError, Store
+from worker_ext.host.turns import Batch, EngineOptions, KnownFunctions, Message, TimerLimits, Turn, Waiting
 from worker_ext.protocol.codec import format_timespan, format_timestamp
 from worker_ext.protocol.history import (
-    Event,
     EventRaised,
     ExecutionResumed,
     ExecutionStarted,
@@ -57,43 +56,57 @@ from worker_ext.protocol.history import (
     OrchestrationStatus,
 )
 
-__all__ = ["Instance", "InstanceExistsError", "Scheduler"]
+__all__ = ["Instance", "InstanceExistsError", "Scheduler", "UnknownEntityError"]
 
 _log = logging.getLogger(__name__)
 
 _REPLACEABLE = {"NonRunningStates": OVER, "AnyState": frozenset(OrchestrationStatus)}
-_CACHE_BYTES = 128 << 20
-_QUEUE_LIMIT = 4096
+CACHE_BYTES = 128 << 20
+"""How much memory the histories of instances may take between their turns."""
+
+QUEUE_LIMIT = 4096
+"""How many activities may wait in memory."""
+
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
 # A wall clock that was set forward is noticed after this time at the latest.
 _LONGEST_SLEEP = 5.0
 
 
-class _Known:
-    """What is remembered of an instance between turns: the events of its execution, typed and laid out."""
+class UnknownEntityError(HostError):
+    """A client names an entity function that the app does not have; the text is the extension's."""
 
-    __slots__ = ("events", "execution_id", "key", "layouts", "size", "started", "turns")
 
-    def __init__(self, key: int, execution_id: str) -> None:
-        self.key = key
-        self.execution_id = execution_id
-        self.events: list[HistoryEvent] = []
-        self.layouts: list[str] = []
-        self.started: ExecutionStarted | None = None
-        self.turns = 0
-        self.size = 0
+class _Lane:
+    """Instances of one kind that wait for a free place.
 
-    def append(self, events: list[HistoryEvent], text: str) -> None:
-        """Adds a batch as it was stored."""
-        self.events += events
-        self.layouts.append(layout(text))
-        self.turns += 1
-        # Typed events take about as much again as their texts.
-        self.size += 3 * len(self.layouts[-1])
+    Attributes:
+        ready: Those that have something to do.
+        running: How many are being worked.
+    """
+
+    __slots__ = ("limit", "ready", "running")
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.ready: OrderedDict[str, None] = OrderedDict()
+        self.running = 0
+
+    @property
+    def has_work(self) -> bool:
+        """Whether an instance is ready and there is a place for it."""
+        return bool(self.ready) and self.running < self.limit
+
+    def take(self) -> list[str]:
+        """The instances that get the free places."""
+        taken = []
+        while self.has_work:
+            taken.append(self.ready.popitem(last=False)[0])
+            self.running += 1
+        return taken
 
 
 class Scheduler:
-    """Runs the orchestrations of one task hub.
+    """Runs the orchestrations and entities of one task hub.
 
     Args:
         store: Where they are kept; the scheduler does not close it.
@@ -126,16 +139,13 @@ class Scheduler:
             settings.default_async_request_sleep_time_milliseconds,
         )
         self._functions: tuple[Any, KnownFunctions] | None = None
-        self._known: OrderedDict[str, _Known] = OrderedDict()
-        self._known_bytes = 0
-        self._ready: OrderedDict[str, None] = OrderedDict()
+        self._known = InstanceCache(CACHE_BYTES)
+        self._orchestrations = _Lane(settings.max_concurrent_orchestrator_functions)
+        self._entities = _Lane(settings.max_concurrent_entity_functions)
         self._active: dict[str, bool] = {}
         self._resting: set[str] = set()
         self._claiming = False
-        self._activities: deque[Activity] = deque()
-        self._in_memory: set[int] = set()
-        self._stored_after: int | None = None
-        self._loading = False
+        self._activities = ActivityQueue(store, QUEUE_LIMIT)
         self._running_activities = 0
         self._delays: dict[str, float] = {}
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
@@ -152,9 +162,8 @@ class Scheduler:
     async def start(self) -> None:
         """Takes up everything the store holds."""
         for instance_id in await self._store.waiting_instances():
-            self._ready[instance_id] = None
+            self._lane(instance_id).ready[instance_id] = None
         self._next_due = await self._store.next_due()
-        self._stored_after = 0
         self._started = True
         self._timer_task = asyncio.create_task(self._deliver_timers())
         self._dispatch()
@@ -244,8 +253,40 @@ class Scheduler:
             if not waiters:
                 self._waiters.pop(instance_id, None)
 
-    async def _post(self, instance_id: str, event: Event) -> bool:
-        is_there = await self._store.post(NewMessage(instance_id, render(event)))
+    async def signal_entity(self, name: str, key: str, operation: str, input_text: str | None) -> None:
+        """Sends an operation to an entity, which is made if there is none; `input_text` is JSON text.
+
+        Raises:
+            UnknownEntityError: The app has no such entity function.
+        """
+        functions, name = self._known_functions(), name.lower()
+        if not functions.has_entity(name):
+            raise UnknownEntityError(functions.no_entity(name))
+        event = entities.client_signal(operation, input_text, _new_request_id(), _now())
+        await self._post(entity_instance(name, key), event)
+
+    async def read_entity(self, name: str, key: str) -> EntityStatus | None:
+        """An entity; None where it does not exist."""
+        return await self._store.entities.read(name, key)
+
+    async def list_entities(
+        self,
+        name: str = "",
+        *,
+        last_from: datetime | None = None,
+        last_to: datetime | None = None,
+        top: int = 100,
+        token: str = "",
+    ) -> EntityPage:
+        """Some of the entities that exist: those of a name, or all.
+
+        Raises:
+            BadTokenError: The token is not one of this list.
+        """
+        return await self._store.entities.page(name, last_from=last_from, last_to=last_to, top=top, token=token)
+
+    async def _post(self, instance_id: str, event: HistoryEvent) -> bool:
+        is_there = await self._store.post(_new_message(Message(instance_id, event)))
         if is_there:
             self._wake(instance_id)
         return is_there
@@ -257,33 +298,36 @@ class Scheduler:
         if instance_id in self._active:
             self._active[instance_id] = True
         elif instance_id not in self._resting:
-            self._ready[instance_id] = None
+            self._lane(instance_id).ready[instance_id] = None
             self._dispatch()
+
+    def _lane(self, instance_id: str) -> _Lane:
+        return self._entities if is_entity(instance_id) else self._orchestrations
 
     def _dispatch(self) -> None:
         """Claims as many ready instances as there are free places."""
-        if not self._ready or self._claiming or not self._started or self._stopping:
+        if self._claiming or not self._started or self._stopping:
             return
-        if len(self._active) < self._settings.max_concurrent_orchestrator_functions:
+        if self._orchestrations.has_work or self._entities.has_work:
             self._claiming = True
             # In a later step of the loop, so that what becomes ready in this one is claimed together.
             asyncio.get_running_loop().call_soon(self._claim)
 
     def _claim(self) -> None:
         self._claiming = False
-        free = self._settings.max_concurrent_orchestrator_functions - len(self._active)
-        chosen: list[str] = []
-        while self._ready and len(chosen) < free:
-            instance_id, _ = self._ready.popitem(last=False)
-            self._active[instance_id] = False
-            chosen.append(instance_id)
+        chosen = [*self._orchestrations.take(), *self._entities.take()]
+        self._active.update(dict.fromkeys(chosen, False))
         if chosen:
             self._spawn(self._work_claims(chosen))
 
+    def _leave(self, instance_id: str) -> bool:
+        """Gives an instance's place back; whether something came for it meanwhile."""
+        self._lane(instance_id).running -= 1
+        return self._active.pop(instance_id)
+
     async def _work_claims(self, instance_ids: list[str]) -> None:
-        keys = [(name, None if (known := self._known.get(name)) is None else known.key) for name in instance_ids]
         try:
-            claims = await self._store.claim(keys)
+            claims = await self._store.claim([(name, self._known.key_of(name)) for name in instance_ids])
         except HostError as error:
             for instance_id in instance_ids:
                 self._later(instance_id, error)
@@ -298,66 +342,51 @@ class Scheduler:
         """One turn of an instance, from its claim to its commit."""
         try:
             if claim is None or not claim.messages:
-                self._forget(instance_id)
+                self._known.forget(instance_id)
+            elif claim.is_entity:
+                await self._entity_turn(instance_id, claim)
             else:
                 await self._turn(instance_id, claim)
-        except (asyncio.CancelledError, GeneratorExit):
-            self._forget(instance_id)
-            raise
         except StaleTurnError:
-            self._forget(instance_id)
             self._active[instance_id] = True
         except Exception as error:  # noqa: BLE001 - one instance's trouble must not stop the others; it is logged
-            self._forget(instance_id)
             self._later(instance_id, error)
             return
         else:
             self._delays.pop(instance_id, None)
-        if self._active.pop(instance_id):
-            self._ready[instance_id] = None
+        if self._leave(instance_id):
+            self._lane(instance_id).ready[instance_id] = None
         self._dispatch()
 
     async def _turn(self, instance_id: str, claim: Claim) -> None:
-        known = self._recall(instance_id, claim)
+        known = self._known.take(instance_id, claim)
         consumed = [message.message_id for message in claim.messages]
         record = TurnRecord(
             instance_key=claim.instance_key, execution_id=claim.execution_id, consumed=consumed, at=_now()
         )
+        if len(consumed) == BATCH_LIMIT:
+            self._active[instance_id] = True
         batch = None
         if not claim.is_over:
             batch = kernel.open_batch(known.events, [_waiting(message) for message in claim.messages], record.at)
         if batch is None:
             await self._store.commit(record)
             return
-        turn, batch, sent = await self._generations(instance_id, known, batch)
-        events = [*batch.events, *turn.events]
-        record.at = _now()
-        record.status, record.output, record.custom_status = turn.status, turn.output, turn.custom_status
-        if batch.started.orchestration_instance.execution_id != known.execution_id:
-            known = _Known(known.key, batch.started.orchestration_instance.execution_id or "")
-            record.new_execution_id, record.new_input = known.execution_id, batch.started.input
-        record.turn = known.turns
-        record.events = render_batch(batch.events, turn.events)
-        record.activities = [NewActivity(item.task_id, item.name, item.input) for item in turn.activities]
-        record.timers = [NewTimer(timer.due, render(timer.event)) for timer in turn.timers]
-        for earlier in [*sent, turn]:
-            record.children = [
-                *record.children,
-                *((_new_instance(child.started), render(child.if_taken)) for child in earlier.children),
-            ]
-            record.messages = [
-                *record.messages,
-                *(NewMessage(item.instance_id, render(item.event), item.execution_id) for item in earlier.messages),
-            ]
+        turn, batch, earlier = await self._generations(instance_id, known, batch)
+        execution_id = batch.started.orchestration_instance.execution_id or ""
+        if execution_id != known.execution_id:
+            known = KnownInstance(known.key, execution_id)
+            record.new_execution_id, record.new_input = execution_id, batch.started.input
+        _fill(record, known.turns, batch, turn, earlier)
         result = await self._store.commit(record)
-        if len(consumed) == BATCH_LIMIT:
-            self._active[instance_id] = True
-        known.append(events, record.events)
-        known.started = batch.started
-        self._remember(instance_id, known, turn)
+        if turn.status not in OVER:
+            known.append([*batch.events, *turn.events], record.events or "")
+            self._known.put(instance_id, known)
         self._set_in_motion(instance_id, result.activities, result.woken, turn)
 
-    async def _generations(self, instance_id: str, known: _Known, batch: Batch) -> tuple[Turn, Batch, list[Turn]]:
+    async def _generations(
+        self, instance_id: str, known: KnownInstance, batch: Batch
+    ) -> tuple[Turn, Batch, list[Turn]]:
         """Invokes the worker until the instance waits or ends: a new generation is run at once.
 
         Returns the last turn, its batch, and the turns of the generations before.
@@ -388,9 +417,49 @@ class Scheduler:
             new_id=_new_execution_id,
         )
 
+    async def _entity_turn(self, instance_id: str, claim: Claim) -> None:
+        """One batch of an entity's operations, from its claim to its commit."""
+        if len(claim.messages) == BATCH_LIMIT:
+            self._active[instance_id] = True
+        events = [parse_event(message.event) for message in claim.messages]
+        limit = self._settings.max_entity_operation_batch_size
+        batch = entities.open_batch(claim.entity, events, limit, _now())
+        reply = await self._run_entity(instance_id, batch) if batch.operations else None
+        functions = self._known_functions()
+        turn = entities.decide(instance_id, batch, reply, functions=functions, now=_now(), new_id=_new_request_id)
+        record = TurnRecord(
+            instance_key=claim.instance_key,
+            execution_id=claim.execution_id,
+            consumed=[message.message_id for message in claim.messages],
+            entity=turn.record,
+            status=OrchestrationStatus.RUNNING,
+            custom_status=turn.custom_status,
+            at=_now(),
+            timers=[NewTimer(timer.due, render(timer.event)) for timer in turn.timers],
+            messages=[_new_message(message) for message in turn.messages],
+        )
+        result = await self._store.commit(record)
+        for note in turn.notes:
+            _log.error("entity %s: dropped %s", instance_id, note)
+        for other in result.woken:
+            self._wake(other)
+        if turn.timers:
+            self._expect_timer(min(timer.due for timer in turn.timers))
+
+    async def _run_entity(self, instance_id: str, batch: entities.EntityBatch) -> entities.EntityReply:
+        name, _ = split_instance(instance_id)
+        functions = self._known_functions()
+        if not functions.has_entity(name):
+            text = functions.no_entity(name)
+            _log.error("entity %s: %d operations fail: %s", instance_id, len(batch.operations), text)
+            return entities.reply_for_missing(batch, text)
+        reply = await self._gateway.run_entity(name, instance_id, entities.payload(instance_id, batch))
+        return entities.read_reply(batch, reply)
+
     def _known_functions(self) -> KnownFunctions:
         """The app's functions; made anew only when the gateway names others."""
-        names = (self._gateway.function_names("orchestration"), self._gateway.function_names("activity"))
+        gateway = self._gateway
+        names = tuple(gateway.function_names(kind) for kind in ("orchestration", "activity", "entity"))
         if self._functions is None or self._functions[0] != names:
             self._functions = (names, KnownFunctions(*names))
         return self._functions[1]
@@ -399,7 +468,8 @@ class Scheduler:
         for other in woken:
             self._wake(other)
         if activities:
-            self._enqueue(activities)
+            self._activities.add(activities)
+            self._run_activities()
         if turn.timers and turn.status not in OVER:
             self._expect_timer(min(timer.due for timer in turn.timers))
         if turn.status in OVER:
@@ -413,7 +483,7 @@ class Scheduler:
     def _later(self, instance_id: str, error: Exception) -> None:
         """Delivers an instance's work again after a delay that grows with every failure in a row."""
         delay = self._report(f"instance {instance_id}", instance_id, error)
-        self._active.pop(instance_id, None)
+        self._leave(instance_id)
         self._resting.add(instance_id)
         self._after(delay, lambda: self._rested(instance_id))
         self._dispatch()
@@ -431,80 +501,29 @@ class Scheduler:
             _log.error("%s is delivered again in %.1f s", what, delay, exc_info=error)
         return delay
 
-    # ------------------------------------------------------------ memory
-
-    def _recall(self, instance_id: str, claim: Claim) -> _Known:
-        """What is remembered of an instance, or its history read again."""
-        known = self._known.get(instance_id)
-        if known is not None and known.key == claim.instance_key and known.execution_id == claim.execution_id:
-            self._known.move_to_end(instance_id)
-            return known
-        if claim.batches is None:
-            raise StaleTurnError(f"instance {instance_id} was replaced")
-        known = _Known(claim.instance_key, claim.execution_id)
-        for text in claim.batches:
-            known.append(parse_events([text]), text)
-        return known
-
-    def _remember(self, instance_id: str, known: _Known, turn: Turn) -> None:
-        self._forget(instance_id)
-        if turn.status in OVER:
-            return
-        self._known[instance_id] = known
-        self._known_bytes += known.size
-        while self._known_bytes > _CACHE_BYTES and len(self._known) > 1:
-            _, oldest = self._known.popitem(last=False)
-            self._known_bytes -= oldest.size
-
-    def _forget(self, instance_id: str) -> None:
-        known = self._known.pop(instance_id, None)
-        if known is not None:
-            self._known_bytes -= known.size
-
     # ------------------------------------------------------------ activities
 
-    def _enqueue(self, activities: list[Activity]) -> None:
-        """Queues activities that are not in memory yet; beyond a bound they stay in the store until there is room."""
-        for activity in activities:
-            if activity.activity_id in self._in_memory:
-                continue
-            if len(self._activities) < _QUEUE_LIMIT:
-                self._in_memory.add(activity.activity_id)
-                self._activities.append(activity)
-            else:
-                self._leave_in_store(activity.activity_id - 1)
-        self._run_activities()
-
-    def _leave_in_store(self, after: int) -> None:
-        """Notes that the store has activities with an id higher than `after` which are not in memory."""
-        self._stored_after = after if self._stored_after is None else min(after, self._stored_after)
-
     def _run_activities(self) -> None:
+        """Runs as many activities as there are free places."""
         if self._stopping or not self._started:
             return
-        while self._activities and self._running_activities < self._settings.max_concurrent_activity_functions:
+        while self._running_activities < self._settings.max_concurrent_activity_functions:
+            activity = self._activities.take()
+            if activity is None:
+                break
             self._running_activities += 1
-            self._spawn(self._run_activity(self._activities.popleft()))
-        if self._stored_after is not None and len(self._activities) <= _QUEUE_LIMIT // 2 and not self._loading:
-            self._loading = True
-            self._spawn(self._load_activities(self._stored_after))
+            self._spawn(self._run_activity(activity))
+        if self._activities.wants_refill:
+            self._spawn(self._refill_activities())
 
-    async def _load_activities(self, after: int) -> None:
-        """Fills the queue from the store, where activities with an id higher than `after` were left."""
-        self._stored_after = None
-        limit = _QUEUE_LIMIT // 2
+    async def _refill_activities(self) -> None:
         try:
-            found = await self._store.pending_activities(after, limit)
+            await self._activities.refill()
         except HostError as error:
             self._after(self._report("the queue of activities", "queue", error), self._run_activities)
-            self._leave_in_store(after)
             return
-        finally:
-            self._loading = False
         self._delays.pop("queue", None)
-        if len(found) == limit:
-            self._leave_in_store(found[-1].activity_id)
-        self._enqueue(found)
+        self._run_activities()
 
     async def _run_activity(self, activity: Activity) -> None:
         try:
@@ -514,14 +533,14 @@ class Scheduler:
             delay = self._report(f"activity {activity.name} of instance {activity.instance_id}", key, error)
             self._after(delay, lambda: self._again(activity))
         else:
-            self._in_memory.discard(activity.activity_id)
+            self._activities.done(activity)
             self._delays.pop(f"activity {activity.activity_id}", None)
         finally:
             self._running_activities -= 1
         self._run_activities()
 
     def _again(self, activity: Activity) -> None:
-        self._activities.append(activity)
+        self._activities.put_back(activity)
         self._run_activities()
 
     async def _activity(self, activity: Activity) -> None:
@@ -591,6 +610,10 @@ def _new_execution_id() -> str:
     return uuid.uuid4().hex
 
 
+def _new_request_id() -> str:
+    return str(uuid.uuid4())
+
+
 def _new_instance(started: ExecutionStarted) -> NewInstance:
     instance, parent = started.orchestration_instance, started.parent_instance
     return NewInstance(
@@ -601,6 +624,30 @@ def _new_instance(started: ExecutionStarted) -> NewInstance:
         input=started.input,
         parent_id=None if parent is None else parent.orchestration_instance.instance_id,
         started=render(started),
+    )
+
+
+def _fill(record: TurnRecord, number: int, batch: Batch, turn: Turn, earlier: list[Turn]) -> None:
+    """Puts a turn into what is stored of it: its own history, and what it and the generations before it sent."""
+    turns = [*earlier, turn]
+    record.at = _now()
+    record.turn, record.events = number, render_batch(batch.events, turn.events)
+    record.status, record.output, record.custom_status = turn.status, turn.output, turn.custom_status
+    record.activities = [NewActivity(item.task_id, item.name, item.input) for item in turn.activities]
+    record.timers = [NewTimer(timer.due, render(timer.event)) for timer in turn.timers]
+    record.children = [
+        (_new_instance(child.started), render(child.if_taken)) for sender in turns for child in sender.children
+    ]
+    record.messages = [_new_message(message) for sender in turns for message in sender.messages]
+
+
+def _new_message(message: Message) -> NewMessage:
+    return NewMessage(
+        message.instance_id,
+        render(message.event),
+        message.execution_id,
+        is_entity(message.instance_id),
+        tuple(map(_new_message, message.if_gone)),
     )
 
 

@@ -28,6 +28,8 @@ from worker_ext.protocol.codec import parse_timespan
 HOST_JSON = "host.json"
 LOCAL_SETTINGS = "local.settings.json"
 DEFAULT_PORT = 7071
+PROCESS_COUNT = "FUNCTIONS_WORKER_PROCESS_COUNT"
+MOST_PROCESSES = 10
 DEFAULT_FUNCTION_TIMEOUT = timedelta(minutes=30)
 
 _OVERRIDE = re.compile(r"AzureFunctionsJobHost(?:__|:)(.+)", re.IGNORECASE)
@@ -45,7 +47,7 @@ _IGNORED: dict[str, str] = {
     " extendedSessionIdleTimeoutInSeconds extendedSessionsEnabled grpcHttpClientTimeout maxGrpcMessageSizeInBytes"
     " notifications rollbackEntityOperationsOnExceptions storageProvider throwStatusExceptionsOnRaiseEvent tracing"
     " useAppLease useGracefulShutdown versionFailureStrategy versionMatchStrategy",
-    "Host": "CORS CORSCredentials LocalHttpsPort",
+    "Host": "LocalHttpsPort",
 }
 
 
@@ -110,6 +112,8 @@ class _HostJson(Struct, frozen=True, kw_only=True, rename="camel"):
 
 class _LocalHostSection(Struct, frozen=True, kw_only=True, rename="pascal"):
     local_http_port: Annotated[int, Meta(ge=0, le=65535)] | None = None
+    cors: str = msgspec.field(default="", name="CORS")
+    cors_credentials: bool = msgspec.field(default=False, name="CORSCredentials")
 
 
 class _LocalSettings(Struct, frozen=True, kw_only=True, rename="pascal"):
@@ -117,6 +121,13 @@ class _LocalSettings(Struct, frozen=True, kw_only=True, rename="pascal"):
     values: dict[str, Any] = {}
     host: _LocalHostSection = _LocalHostSection()
     connection_strings: dict[str, Any] = {}
+
+
+class CorsSettings(Struct, frozen=True):
+    """`Host.CORS` and `Host.CORSCredentials` of local.settings.json; `*` among the origins is any."""
+
+    origins: frozenset[str] = frozenset()
+    credentials: bool = False
 
 
 class HostSettings(Struct, frozen=True, kw_only=True):
@@ -127,6 +138,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         port: The port of the HTTP listener; 0 is any free one.
         function_timeout: How long one invocation may take; None is for ever.
         functions: The only functions to load, or None for all.
+        worker_processes: How many workers run the app, by FUNCTIONS_WORKER_PROCESS_COUNT.
+        cors: Which origins browsers may let at the host.
         environment: The app's environment: the process's own, and `Values` where it has no such variable.
         warnings: Settings that nobody knows, one message each.
     """
@@ -137,6 +150,8 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     functions: frozenset[str] | None
     durable: DurableSettings
     http: HttpSettings
+    worker_processes: int = 1
+    cors: CorsSettings = CorsSettings()
     environment: dict[str, str]
     warnings: tuple[str, ...]
 
@@ -160,6 +175,8 @@ def load_settings(app_dir: Path, *, port: int | None = None, environ: Mapping[st
         functions=None if host_json.functions is None else frozenset(host_json.functions),
         durable=host_json.extensions.durable_task,
         http=host_json.extensions.http,
+        worker_processes=_worker_processes(environment.get(PROCESS_COUNT)),
+        cors=CorsSettings(_origins(local.host.cors), local.host.cors_credentials),
         environment=environment,
         warnings=tuple(warnings),
     )
@@ -249,6 +266,18 @@ def _function_timeout(path: Path, text: str | None) -> timedelta | None:
     if limit < timedelta(seconds=1):
         raise HostError(f'{path}: functionTimeout: expected "hh:mm:ss" of at least 1 s, or "-1", found "{text}"')
     return limit
+
+
+def _worker_processes(text: str | None) -> int:
+    if text is None or not text.strip():
+        return 1
+    if not text.strip().isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
+        raise HostError(f"{PROCESS_COUNT}: expected a number from 1 to {MOST_PROCESSES}, found {text!r}")
+    return int(text)
+
+
+def _origins(text: str) -> frozenset[str]:
+    return frozenset(origin.strip().rstrip("/").lower() for origin in text.split(",") if origin.strip())
 
 
 def _app_settings(path: Path, values: Mapping[str, Any]) -> dict[str, str]:

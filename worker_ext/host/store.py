@@ -8,26 +8,33 @@ activities) stays in its table until the commit that consumes it; the commit fai
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable, Sequence
+import uuid
+from collections.abc import Collection, Iterable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from msgspec import Struct
-
 from worker_ext.errors import HostError
 from worker_ext.host.database import Database, Synchronous
+from worker_ext.host.entity_messages import is_entity
+from worker_ext.host.entity_queries import EntityQueries
+from worker_ext.host.queries import InstanceQueries
+from worker_ext.host.records import (
+    OVER,
+    Activity,
+    Claim,
+    Instance,
+    NewInstance,
+    NewMessage,
+    StoredMessage,
+    TurnRecord,
+    TurnResult,
+    status_name,
+)
+from worker_ext.host.timer_statuses import TimerStatuses
 from worker_ext.protocol.history import OrchestrationStatus
 
-OVER = frozenset(
-    {
-        OrchestrationStatus.COMPLETED,
-        OrchestrationStatus.FAILED,
-        OrchestrationStatus.CANCELED,
-        OrchestrationStatus.TERMINATED,
-    }
-)
-"""States that an instance does not leave by itself."""
+__all__ = ["BATCH_LIMIT", "Instance", "InstanceExistsError", "StaleTurnError", "Store"]
 
 BATCH_LIMIT = 1000
 """How many messages one claim takes at most."""
@@ -54,134 +61,6 @@ class StaleTurnError(HostError):
     """A turn was worked out on a state that is not the stored one any more; nothing of it was written."""
 
 
-class Instance(Struct, frozen=True, kw_only=True):
-    """One instance as the status shows it.
-
-    Attributes:
-        status: The name of its state, as the management API has it.
-        input: Its input as JSON text.
-        output: JSON text when completed, bare text when failed or terminated.
-        custom_status: JSON text.
-    """
-
-    instance_id: str
-    execution_id: str
-    name: str
-    version: str | None
-    status: str
-    input: str | None
-    output: str | None
-    custom_status: str | None
-    parent_id: str | None
-    created: datetime
-    updated: datetime
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it is completed, failed or terminated."""
-        return self.status in _OVER_NAMES
-
-
-class NewInstance(Struct, frozen=True, kw_only=True):
-    """An instance to make: `started` is the text of its ExecutionStarted."""
-
-    instance_id: str
-    execution_id: str
-    name: str
-    version: str | None
-    input: str | None
-    parent_id: str | None = None
-    started: str
-
-
-class NewMessage(Struct, frozen=True, gc=False):
-    """The text of an event for an instance, and the execution that it is meant for."""
-
-    instance_id: str
-    event: str
-    execution_id: str | None = None
-
-
-class NewTimer(Struct, frozen=True, gc=False):
-    """The text of an event for the instance itself, and when it is due."""
-
-    due: datetime
-    event: str
-
-
-class NewActivity(Struct, frozen=True, gc=False):
-    """An activity that a turn schedules."""
-
-    task_id: int
-    name: str
-    input: str | None
-
-
-class Activity(Struct, frozen=True, gc=False):
-    """An activity that is to be run."""
-
-    activity_id: int
-    instance_id: str
-    task_id: int
-    name: str
-    input: str | None
-
-
-class StoredMessage(Struct, frozen=True, gc=False):
-    """A message that waits."""
-
-    message_id: int
-    execution_id: str | None
-    event: str
-
-
-class Claim(Struct, frozen=True):
-    """What waits for an instance, and its history where it was asked for."""
-
-    instance_key: int
-    execution_id: str
-    is_over: bool
-    messages: list[StoredMessage]
-    batches: list[str] | None
-
-
-class TurnRecord(Struct, kw_only=True):
-    """Everything one turn writes.
-
-    Attributes:
-        instance_key: The instance.
-        execution_id: The execution that the turn was worked out for.
-        consumed: The messages it delivered.
-        turn: The number of its batch in the history.
-        events: The batch's text; None where nothing was delivered.
-        new_execution_id: The execution that has replaced it (continue-as-new), or None; then `new_input` is its input.
-        status: The status after it; None leaves the row as it is.
-    """
-
-    instance_key: int
-    execution_id: str
-    consumed: list[int]
-    turn: int = 0
-    events: str | None = None
-    new_execution_id: str | None = None
-    new_input: str | None = None
-    status: OrchestrationStatus | None = None
-    output: str | None = None
-    custom_status: str | None = None
-    at: datetime
-    activities: Sequence[NewActivity] = ()
-    timers: Sequence[NewTimer] = ()
-    children: Sequence[tuple[NewInstance, str]] = ()
-    messages: Sequence[NewMessage] = ()
-
-
-class TurnResult(Struct, frozen=True):
-    """What a turn has set in motion: the activities as stored, and the instances that have something to do."""
-
-    activities: list[Activity]
-    woken: list[str]
-
-
 class Store:
     """The tables of one task hub.
 
@@ -196,12 +75,31 @@ class Store:
 
     def __init__(self, path: str | Path, hub: str, synchronous: Synchronous = "NORMAL") -> None:
         self._database = Database(path, synchronous)
-        self._hub_key, self._next_id = self._database.run_now(lambda connection: _open_hub(connection, hub))
+        try:
+            self._hub_key, self._next_id = self._database.run_now(lambda connection: _open_hub(connection, hub))
+        except HostError:
+            self._database.close()
+            raise
 
     @property
     def path(self) -> str:
         """The database file."""
         return self._database.path
+
+    @property
+    def queries(self) -> InstanceQueries:
+        """Lists and purges of many instances."""
+        return InstanceQueries(self._database, self._hub_key)
+
+    @property
+    def timer_statuses(self) -> TimerStatuses:
+        """What is remembered of timer triggers."""
+        return TimerStatuses(self._database, self._hub_key)
+
+    @property
+    def entities(self) -> EntityQueries:
+        """Reads of entities."""
+        return EntityQueries(self._database, self._hub_key)
 
     def close(self) -> None:
         """Closes the file. What is still being written is finished first."""
@@ -225,7 +123,7 @@ class Store:
             found = self._find(connection, new.instance_id)
             if found is not None:
                 if found[1] not in replaceable:
-                    raise InstanceExistsError(new.instance_id, _status_name(found[1]))
+                    raise InstanceExistsError(new.instance_id, status_name(found[1]))
                 connection.execute("DELETE FROM instances WHERE instance_key = ?", (found[0],))
             self._insert_instance(connection, new, at)
 
@@ -233,7 +131,8 @@ class Store:
 
     async def post(self, message: NewMessage) -> bool:
         """Leaves a message for an instance; whether it exists and is not over."""
-        return await self._database.run(lambda connection: self._post(connection, message))
+        at = datetime.now(UTC)
+        return message.instance_id in await self._database.run(lambda connection: self._post(connection, message, at))
 
     async def get(self, instance_id: str) -> Instance | None:
         """One instance."""
@@ -394,31 +293,64 @@ class Store:
             (self._take_id(), instance_key, execution_id, event),
         )
 
-    def _post(self, connection: sqlite3.Connection, message: NewMessage) -> bool:
-        found = self._find(connection, message.instance_id)
-        if found is None or found[1] in OVER:
-            return False
-        self._insert_message(connection, found[0], message.execution_id, message.event)
-        return True
+    def _post(self, connection: sqlite3.Connection, message: NewMessage, at: datetime) -> list[str]:
+        """Leaves a message where it belongs; the instances that have got one."""
+        row = connection.execute(
+            "SELECT instance_key, status, execution_id FROM instances WHERE hub_key = ? AND instance_id = ?",
+            (self._hub_key, message.instance_id),
+        ).fetchone()
+        if row is None and message.makes:
+            row = (self._insert_entity(connection, message.instance_id, at), OrchestrationStatus.RUNNING, None)
+        is_gone = row is None or row[1] in OVER
+        if message.if_gone and (is_gone or row[2] != message.execution_id):
+            return [woken for other in message.if_gone for woken in self._post(connection, other, at)]
+        if is_gone:
+            return []
+        self._insert_message(connection, row[0], message.execution_id, message.event)
+        return [message.instance_id]
+
+    def _insert_entity(self, connection: sqlite3.Connection, instance_id: str, at: datetime) -> int | None:
+        stamp = _stamp(at)
+        key = connection.execute(
+            "INSERT INTO instances (hub_key, instance_id, execution_id, name, status, created_at, updated_at)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                self._hub_key,
+                instance_id,
+                uuid.uuid4().hex,
+                instance_id,
+                int(OrchestrationStatus.RUNNING),
+                stamp,
+                stamp,
+            ),
+        ).lastrowid
+        connection.execute("INSERT INTO payloads (instance_key) VALUES (?)", (key,))
+        return key
 
     def _claim(self, connection: sqlite3.Connection, instance_id: str, known_key: int | None) -> Claim | None:
         row = connection.execute(
-            "SELECT instance_key, execution_id, status FROM instances WHERE hub_key = ? AND instance_id = ?",
+            "SELECT instance_key, execution_id, status, name FROM instances WHERE hub_key = ? AND instance_id = ?",
             (self._hub_key, instance_id),
         ).fetchone()
         if row is None:
             return None
-        key, execution_id, status = row
+        key, execution_id, status, name = row
         messages = connection.execute(
             "SELECT message_id, execution_id, event FROM messages WHERE instance_key = ? ORDER BY message_id LIMIT ?",
             (key, BATCH_LIMIT),
         )
+        # A row of an entity has its id for a name; extension 3.19 lets orchestrations have ids that look like it.
+        has_record, entity = is_entity(instance_id) and name == instance_id, None
+        if has_record:
+            entity = connection.execute("SELECT input FROM payloads WHERE instance_key = ?", (key,)).fetchone()[0]
         return Claim(
             instance_key=key,
             execution_id=execution_id,
             is_over=status in OVER,
             messages=[StoredMessage(*message) for message in messages],
             batches=None if key == known_key else _batches(connection, key),
+            is_entity=has_record,
+            entity=entity,
         )
 
     def _commit(self, connection: sqlite3.Connection, turn: TurnRecord) -> TurnResult:
@@ -428,9 +360,12 @@ class Store:
         key, execution_id = turn.instance_key, turn.new_execution_id or turn.execution_id
         if turn.new_execution_id is not None:
             self._replace_execution(connection, turn)
-        connection.execute(
-            "INSERT INTO history (instance_key, turn, events) VALUES (?, ?, ?)", (key, turn.turn, turn.events)
-        )
+        if turn.entity is not None:
+            connection.execute("UPDATE payloads SET input = ? WHERE instance_key = ?", (turn.entity, key))
+        else:
+            connection.execute(
+                "INSERT INTO history (instance_key, turn, events) VALUES (?, ?, ?)", (key, turn.turn, turn.events)
+            )
         activities = [(self._take_id(), item.task_id, item.name, item.input) for item in turn.activities]
         if activities:
             connection.executemany(
@@ -492,7 +427,8 @@ class Store:
                 connection.execute("DELETE FROM instances WHERE instance_key = ?", (found[0],))
             self._insert_instance(connection, child, turn.at)
             woken.append(child.instance_id)
-        woken += [message.instance_id for message in turn.messages if self._post(connection, message)]
+        for message in turn.messages:
+            woken += self._post(connection, message, turn.at)
         return woken
 
     def _end(self, connection: sqlite3.Connection, turn: TurnRecord) -> None:
@@ -522,23 +458,6 @@ def _batches(connection: sqlite3.Connection, key: int) -> list[str]:
     return [row[0] for row in rows]
 
 
-_NAMES = {
-    OrchestrationStatus.RUNNING: "Running",
-    OrchestrationStatus.COMPLETED: "Completed",
-    OrchestrationStatus.CONTINUED_AS_NEW: "ContinuedAsNew",
-    OrchestrationStatus.FAILED: "Failed",
-    OrchestrationStatus.CANCELED: "Canceled",
-    OrchestrationStatus.TERMINATED: "Terminated",
-    OrchestrationStatus.PENDING: "Pending",
-    OrchestrationStatus.SUSPENDED: "Suspended",
-}
-_OVER_NAMES = frozenset(_NAMES[status] for status in OVER)
-
-
-def _status_name(status: int) -> str:
-    return _NAMES[OrchestrationStatus(status)]
-
-
 def _stamp(time: datetime) -> int:
     return (time - _EPOCH) // _MICROSECOND
 
@@ -554,7 +473,7 @@ def _instance(row: tuple[Any, ...]) -> Instance:
         execution_id=execution_id,
         name=name,
         version=version,
-        status=_status_name(status),
+        status=status_name(status),
         input=input_text,
         output=output,
         custom_status=custom_status,

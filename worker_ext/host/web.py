@@ -9,25 +9,24 @@ Source: worker protocol, section on the host's HTTP side in local development.
 from __future__ import annotations
 
 import asyncio
-import os
 import socket
-import time
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any, Protocol
 
 from aiohttp import web
 
+from worker_ext.host.admin import AdminApi
 from worker_ext.host.console import Console
+from worker_ext.host.cors import with_cors
 from worker_ext.host.functions import FunctionCatalog, HostFunction
 from worker_ext.host.gateway import WorkerLostError
-from worker_ext.host.http_trigger import JSON_TYPE, request_data, response_from
+from worker_ext.host.http_trigger import request_data, response_from
+from worker_ext.host.keys import Keys
 from worker_ext.host.links import WEBHOOK_PATH
 from worker_ext.host.routes import RouteTable, make_route
 from worker_ext.host.settings import HostSettings
-from worker_ext.host.workers import HOST_VERSION, Workers
-from worker_ext.protocol.codec import encode_value
+from worker_ext.host.workers import Workers
 
 GRACE = 3.0
 MAX_BODY = 100 * 1024 * 1024
@@ -50,9 +49,24 @@ class Management(Protocol):
 
 
 class WebServer:
-    """Serves an app's functions and the management API of its host."""
+    """Serves an app's functions and the management API of its host.
 
-    def __init__(self, settings: HostSettings, workers: Workers, management: Management, console: Console) -> None:
+    Args:
+        settings: What host.json and its like say.
+        workers: What runs functions.
+        management: The management API.
+        console: Where failures are shown.
+        keys: The keys that callers must show; None asks for none.
+    """
+
+    def __init__(
+        self,
+        settings: HostSettings,
+        workers: Workers,
+        management: Management,
+        console: Console,
+        keys: Keys | None = None,
+    ) -> None:
         self._settings = settings
         self._workers = workers
         self._management = management
@@ -61,21 +75,22 @@ class WebServer:
         self._catalog: FunctionCatalog | None = None
         self._routes: RouteTable[HostFunction] = RouteTable()
         self._prefix = "/" + settings.http.route_prefix.strip("/")
-        self._host_id = str(uuid.uuid4())
-        self._started = time.monotonic()
+        self._admin = AdminApi(settings, workers, console)
+        self._keys = keys
         self._outstanding = 0
         most = settings.http.max_concurrent_requests
         self._turns = asyncio.Semaphore(most) if most > 0 else nullcontext()
 
     async def start(self, public: socket.socket, rpc: socket.socket | None) -> None:
         """Starts listening on sockets that are bound already."""
-        await self._listen(self._serve_public, public)
+        await self._listen(with_cors(self._serve_public, self._settings.cors), public)
         if rpc is not None:
             await self._listen(self._serve_rpc, rpc)
 
     async def stop(self) -> None:
         """Stops listening and gives running requests a few seconds."""
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
+        await self._admin.stop()
 
     async def _listen(self, handler: Handler, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -102,9 +117,14 @@ class WebServer:
     async def _serve_public(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
         if (rest := _below(path, WEBHOOK_PATH)) is not None:
+            if self._keys is not None and not self._keys.opens_management(request):
+                return web.Response(status=401)
             return await self._management.handle(request, rest)
         if (rest := _below(path, "/admin")) is not None:
-            return self._admin(request.method, rest.lower().strip("/"))
+            rest = rest.lower().strip("/")
+            if self._keys is not None and rest != "host/ping" and not self._keys.opens_admin(request):
+                return web.Response(status=401)
+            return await self._admin.handle(request, rest)
         if (rest := _below(path, self._prefix)) is not None and _below(path, "/runtime") is None:
             found = self._route_table().find(request.method, rest)
             if found is not None:
@@ -115,29 +135,6 @@ class WebServer:
         if self._settings.environment.get("AzureWebJobsDisableHomepage", "").lower() in ("true", "1"):
             return web.Response(status=204)
         return web.Response(text=_HOME, content_type="text/html")
-
-    def _admin(self, method: str, path: str) -> web.Response:
-        if path == "host/ping" and method in ("GET", "POST"):
-            return web.Response()
-        if path == "host/status" and method == "GET":
-            return web.Response(text=encode_value(self._status()), headers={"Content-Type": JSON_TYPE})
-        return web.Response(status=404)
-
-    def _status(self) -> dict[str, object]:
-        return {
-            "id": self._host_id,
-            "state": "Running",
-            "version": HOST_VERSION,
-            "versionDetails": f"{HOST_VERSION} worker-ext",
-            "platformVersion": "",
-            "instanceId": self._host_id,
-            "computerName": socket.gethostname(),
-            "processUptime": int(1000 * (time.monotonic() - self._started)),
-            "functionAppContentEditingState": "Unknown",
-            "extensionBundle": None,
-            "errors": [],
-            "processId": os.getpid(),
-        }
 
     # ------------------------------------------------------------ functions
 
@@ -151,6 +148,8 @@ class WebServer:
         return self._routes
 
     async def _trigger(self, request: web.BaseRequest, function: HostFunction, params: dict[str, str]) -> web.Response:
+        if self._keys is not None and not self._keys.opens_function(request, function):
+            return web.Response(status=401)
         most = self._settings.http.max_outstanding_requests
         if 0 <= most <= self._outstanding:
             return web.Response(status=429)

@@ -1,8 +1,9 @@
-"""Keeps a worker running and gives it work: the gateway between the scheduler, HTTP and the worker process.
+"""Keeps workers running and gives them work: the gateway between the scheduler, HTTP and the worker processes.
 
 A worker that dies after it has served is replaced, with a growing delay if it keeps dying. What it was running ends in
 `WorkerLostError`: a failure of the platform, never of the function. A worker that cannot load the app when the host
-starts is the end of the host.
+starts is the end of the host. When the app is reloaded, its new workers take over once all of them have loaded it; the
+old ones finish what they run.
 
 Source: worker protocol, section on failure handling in the host; the delays are ours.
 """
@@ -11,33 +12,31 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import re
 import time
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import msgspec
 
 from worker_ext.errors import HostError
 from worker_ext.host.console import Console, Level
-from worker_ext.host.functions import DurableKind, FunctionCatalog, HostFunction, read_catalog
+from worker_ext.host.functions import DurableKind, FunctionCatalog, HostFunction
 from worker_ext.host.gateway import Reply, WorkerLostError
-from worker_ext.host.rpc_server import LOAD_LIMIT, RpcServer, StartupError, WorkerStream
+from worker_ext.host.rpc_server import RpcServer
 from worker_ext.host.settings import HostSettings
-from worker_ext.host.v1_functions import read_function_folders
 from worker_ext.host.worker_config import read_worker_config
+from worker_ext.host.worker_member import HOST_VERSION, MemberFactory, WorkerMember
 from worker_ext.host.worker_process import WorkerProcess
 from worker_ext.rpc import pb
 
-CONNECT_LIMIT = timedelta(minutes=1)
+__all__ = ["HOST_VERSION", "ClientPayload", "Workers", "json_text"]
+
 READY_LIMIT = timedelta(seconds=30)
+DRAIN_LIMIT = 30.0
 FIRST_DELAY, LONGEST_DELAY = 0.2, 30.0
 STEADY_AFTER = 60.0
-HOST_VERSION = "4.0.0"
 
-_FRAME = re.compile(r'File "([^"]+)", line (\d+)')
 _LEVELS: dict[int, Level] = {0: "debug", 1: "debug", 2: "info", 3: "warning", 4: "error", 5: "error"}
 
 # What a failed orchestrator's message goes on with: its state, for the engine.
@@ -48,177 +47,185 @@ ClientPayload = Callable[[Mapping[str, Any]], str]
 
 
 class Workers:
-    """The worker process of one app.
+    """The worker processes of one app.
 
     Attributes:
-        catalog: The functions of the app as the running worker reported them.
-        pid: The process id of the running worker, or None.
+        catalog: The functions of the app as the workers last reported them.
     """
 
     def __init__(self, settings: HostSettings, console: Console, client_payload: ClientPayload) -> None:
         self.catalog = FunctionCatalog([])
         self._settings = settings
-        self._config = read_worker_config(settings.environment)
         self._console = console
         self._client_payload = client_payload
-        self._http_port = settings.port
         self._server = RpcServer()
-        self._grpc_port = 0
-        self._process: WorkerProcess | None = None
-        self._stream: WorkerStream | None = None
+        self._factory: MemberFactory | None = None
+        self._members: list[WorkerMember | None] = [None] * settings.worker_processes
+        self._next = 0
+        self._processes: set[WorkerProcess] = set()
         self._ready = asyncio.Event()
-        self._load_errors: dict[str, str] = {}
-        self._starting: asyncio.Task[None] | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._first: asyncio.Task[WorkerMember] | None = None
+        self._keepers: list[asyncio.Task[None]] = []
+        self._old: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     @property
     def pid(self) -> int | None:
-        """The process id of the running worker, or None."""
-        return self._process.pid if self._process is not None and not self._process.has_ended else None
+        """The process id of the first running worker, or None."""
+        return next((process.pid for process in self._processes if not process.has_ended), None)
+
+    @property
+    def pids(self) -> list[int]:
+        """The process ids of the workers that can be given work."""
+        return [member.process.pid for member in self._alive()]
 
     @property
     def running(self) -> int:
-        """How many invocations the running worker has not answered yet."""
-        return 0 if self._stream is None else self._stream.running
+        """How many invocations the workers have not answered yet."""
+        return sum(member.stream.running for member in self._alive())
 
     @property
     def takes_raw_bodies(self) -> bool:
-        """Whether the running worker takes the bodies of requests as bytes."""
-        return self._stream is None or "RawHttpBodyBytes" in self._stream.capabilities
+        """Whether the workers take the bodies of requests as bytes."""
+        return all("RawHttpBodyBytes" in member.stream.capabilities for member in self._alive())
+
+    def error_of(self, function: HostFunction) -> str | None:
+        """Why a function cannot be run, or None."""
+        errors = (member.load_errors.get(function.name) for member in self._alive())
+        return function.fault or next(filter(None, errors), None)
+
+    def _alive(self) -> list[WorkerMember]:
+        return [member for member in self._members if member is not None and member.is_alive]
 
     # ------------------------------------------------------------ life
 
     async def launch(self, http_port: int) -> None:
         """Starts the gRPC server and the first worker process; `load` waits for it."""
-        self._http_port = http_port
-        self._grpc_port = await self._server.start()
-        self._starting = asyncio.create_task(self._start_worker())
+        ports = await self._server.start(), http_port
+        config = read_worker_config(self._settings.environment)
+        self._factory = MemberFactory(
+            self._settings, config, self._server, ports, self._console, self._show_log, self._remember
+        )
+        self._first = asyncio.create_task(self._factory.start())
 
     async def load(self) -> None:
-        """Waits until the first worker has loaded the app.
+        """Waits until the first worker has loaded the app; the others follow on their own.
 
         Raises:
             HostError: It could not.
         """
-        assert self._starting is not None
-        await self._starting
-        self._keeper = asyncio.create_task(self._keep_running())
+        assert self._first is not None
+        self._admit([await self._first, *self._members[1:]])
+
+    async def reload(self) -> None:
+        """Loads the app anew in new workers, which then take over.
+
+        Raises:
+            HostError: A new worker could not load the app; the old ones go on.
+        """
+        assert self._factory is not None
+        starting = [asyncio.create_task(self._factory.start()) for _ in self._members]
+        try:
+            fresh = await asyncio.gather(*starting)
+        except BaseException:
+            await self._give_up(starting)
+            raise
+        old = self._alive()
+        await self._end_keepers()
+        self._admit([*fresh])
+        for member in old:
+            self._aside(member.drain(DRAIN_LIMIT))
 
     async def stop(self, grace: float) -> None:
-        """Ends the worker: what it still runs after `grace` seconds is lost to it."""
+        """Ends the workers: what they still run after `grace` seconds is lost to them."""
         self._stopping = True
         self._ready.set()  # whoever waits for a worker is to hear that none will come
-        for task in (self._keeper, self._starting):
-            if task is not None:
-                task.cancel()
-                await asyncio.wait([task])
-        if self._process is not None:
-            listens = self._stream is not None and self._stream.terminate(timedelta(seconds=grace))
-            await self._process.end(grace if listens else 0)
+        await self._end_keepers()
+        if self._first is not None:
+            self._first.cancel()
+            await asyncio.wait([self._first])
+        for task in self._old:
+            task.cancel()
+        await asyncio.gather(*self._old, return_exceptions=True)
+        await asyncio.gather(*(member.end(grace) for member in self._members if member is not None))
+        await asyncio.gather(*(process.kill() for process in self._processes))
         await self._server.stop()
 
     def kill_now(self) -> None:
-        """Ends the worker without waiting."""
+        """Ends the workers without waiting."""
         self._stopping = True
-        if self._process is not None:
-            self._process.kill_now()
+        for process in self._processes:
+            process.kill_now()
 
-    async def _start_worker(self) -> None:
-        settings = self._settings
-        process = self._process = await WorkerProcess.start(
-            self._config, settings.app_dir, self._grpc_port, self._http_port, settings.environment, self._console
-        )
-        sequence = asyncio.create_task(self._start_up(process))
-        death = asyncio.create_task(process.exit_code())
-        try:
-            await asyncio.wait([sequence, death], return_when=asyncio.FIRST_COMPLETED)
-            if not sequence.done():
-                raise HostError(_died(process, death.result()))
-            await sequence
-        except WorkerLostError:
-            await process.end(1.0)
-            raise HostError(_died(process, await process.exit_code())) from None
-        except StartupError as failure:
-            raise HostError(_explain(failure, settings.app_dir)) from None
-        finally:
-            for task in (sequence, death):
-                task.cancel()
-            await asyncio.wait([sequence, death])
-            if not self._ready.is_set():
-                await process.kill()
+    def _remember(self, process: WorkerProcess) -> None:
+        self._processes = {known for known in self._processes if not known.has_ended} | {process}
 
-    async def _start_up(self, process: WorkerProcess) -> None:
-        """The start-up sequence, one request at a time."""
-        app_dir = str(self._settings.app_dir)
-        arrival = self._server.expect(process.worker_id, self._show_log)
-        try:
-            async with asyncio.timeout(CONNECT_LIMIT.total_seconds()):
-                stream = await arrival
-        except TimeoutError:
-            raise HostError(f"the worker did not connect within {CONNECT_LIMIT}") from None
-        await stream.init(HOST_VERSION, app_dir, str(self._config.directory or ""))
-        found = await stream.functions(app_dir) if self._config.finds_functions else None
-        settings = self._settings
-        self.catalog = read_function_folders(settings) if found is None else read_catalog(found, settings)
-        self._load_errors = await self._load_functions(stream)
-        self._stream = stream
+    def _admit(self, members: list[WorkerMember | None]) -> None:
+        """Gives work to these workers from now on, and keeps each of them running."""
+        self._members = members
+        for slot, member in enumerate(members):
+            if member is not None:
+                self._take(slot, member)
+        self._keepers = [asyncio.create_task(self._keep_running(slot)) for slot in range(len(members))]
+
+    def _take(self, slot: int, member: WorkerMember) -> None:
+        self._members[slot] = member
+        # The scheduler compares the catalogue's names by identity; workers of the same app report the same.
+        if member.catalog.metadata != self.catalog.metadata:
+            self.catalog = member.catalog
+        if slot == 0 or not self._ready.is_set():
+            for name, error in member.load_errors.items():
+                self._console.error(f"{name}: the function could not be loaded: {error}")
         self._ready.set()
 
-    async def _load_functions(self, stream: WorkerStream) -> dict[str, str]:
-        limit = max(LOAD_LIMIT, self._settings.function_timeout or timedelta(days=1))
-        functions = [function for function in self.catalog.functions if function.is_served]
-        errors = await asyncio.gather(*(stream.load(function.metadata, limit) for function in functions))
-        failed = {function.name: error for function, error in zip(functions, errors, strict=True) if error is not None}
-        for name, error in failed.items():
-            self._console.error(f"{name}: the function could not be loaded: {error}")
-        return failed
-
-    async def _keep_running(self) -> None:
-        """Waits for the worker's end and starts another, over and over."""
+    async def _keep_running(self, slot: int) -> None:
+        """Waits for a worker's end and starts another, over and over."""
+        assert self._factory is not None
         delay, started = FIRST_DELAY, time.monotonic()
         while True:
-            reason = await self._end_of_worker()
-            self._ready.clear()
-            if time.monotonic() - started > STEADY_AFTER:
-                delay = FIRST_DELAY
-            self._console.error(f"{reason}; another one starts in {delay:g} s")
-            await asyncio.sleep(delay)
+            member = self._members[slot]
+            if member is not None:
+                reason = await member.ended()
+                self._members[slot] = None
+                if time.monotonic() - started > STEADY_AFTER:
+                    delay = FIRST_DELAY
+                self._console.error(f"{reason}; another one starts in {delay:g} s")
+                await asyncio.sleep(delay)
             delay, started = min(2 * delay, LONGEST_DELAY), time.monotonic()
             try:
-                await self._start_worker()
+                self._take(slot, await self._factory.start())
                 self._console.info("Worker process started and initialized.")
             except HostError as error:
-                self._console.error(str(error))
+                self._console.error(f"{error}; the next try is in {delay:g} s")
+                await asyncio.sleep(delay)
 
-    async def _end_of_worker(self) -> str:
-        process, stream = self._process, self._stream
-        if process is None or stream is None or process.has_ended:
-            return "No worker is running"
-        death = asyncio.create_task(process.exit_code())
-        closed = asyncio.create_task(stream.closed.wait())
-        try:
-            await asyncio.wait([death, closed], return_when=asyncio.FIRST_COMPLETED)
-            # The stream of a dying process may end a moment before the process does.
-            await asyncio.wait([death], timeout=1.0)
-            if death.done():
-                return f"The worker {_ending(death.result())}"
-            await process.kill()
-            return "The worker closed its stream"
-        finally:
-            death.cancel()
-            closed.cancel()
+    async def _end_keepers(self) -> None:
+        for keeper in self._keepers:
+            keeper.cancel()
+        await asyncio.gather(*self._keepers, return_exceptions=True)
+
+    async def _give_up(self, starting: list[asyncio.Task[WorkerMember]]) -> None:
+        for task in starting:
+            task.cancel()
+        done = await asyncio.gather(*starting, return_exceptions=True)
+        await asyncio.gather(*(member.process.kill() for member in done if isinstance(member, WorkerMember)))
+
+    def _aside(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
+        self._old.add(task)
+        task.add_done_callback(self._old.discard)
 
     # ------------------------------------------------------------ work
 
     async def invoke(self, function: HostFunction, trigger_data: pb.TypedData) -> pb.InvocationResponse:
-        """Runs a function in the worker.
+        """Runs a function in a worker, each in turn.
 
         Raises:
             WorkerLostError: There is no worker, or it died or was replaced while it ran the function.
         """
-        stream = await self._ready_stream()
-        error = self._load_errors.get(function.name)
+        member = await self._ready_member()
+        function = member.own(function)
+        error = member.load_errors.get(function.name)
         if error is not None:
             return _failure(f"the function could not be loaded: {error}")
         inputs = [(str(function.trigger["name"]), trigger_data)]
@@ -227,9 +234,9 @@ class Workers:
         timer = None
         if limit is not None:
             loop = asyncio.get_running_loop()
-            timer = loop.call_later(limit.total_seconds(), self._replace_worker, stream, function, limit)
+            timer = loop.call_later(limit.total_seconds(), self._replace_worker, member, function, limit)
         try:
-            response = await stream.invoke(function.function_id, inputs)
+            response = await member.stream.invoke(function.function_id, inputs)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -239,22 +246,25 @@ class Workers:
             self._show_failure(function, response.result.exception)
         return response
 
-    async def _ready_stream(self) -> WorkerStream:
-        if self._stream is not None and self._stream.closed.is_set() and not self._stopping:
-            self._ready.clear()  # its successor is to come; the keeper may not have noticed yet
-        if not self._ready.is_set():
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(READY_LIMIT.total_seconds()):
+    async def _ready_member(self) -> WorkerMember:
+        """A worker that can be given work, each in turn; waits a while for one."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(READY_LIMIT.total_seconds()):
+                while not self._stopping:
+                    for _ in self._members:
+                        self._next = (self._next + 1) % len(self._members)
+                        member = self._members[self._next]
+                        if member is not None and member.is_alive:
+                            return member
+                    self._ready.clear()  # a successor is to come; its keeper may not have noticed yet
                     await self._ready.wait()
-        if self._stopping or not self._ready.is_set() or self._stream is None:
-            raise WorkerLostError("no worker is running")
-        return self._stream
+        raise WorkerLostError("no worker is running")
 
-    def _replace_worker(self, stream: WorkerStream, function: HostFunction, limit: timedelta) -> None:
+    def _replace_worker(self, member: WorkerMember, function: HostFunction, limit: timedelta) -> None:
         """Ends a worker whose function ran out of time: Python code cannot be stopped in any other way."""
-        if stream is self._stream and self._process is not None and not stream.closed.is_set():
+        if member.is_alive:
             self._console.error(f"{function.name} took longer than functionTimeout ({limit}); its worker is replaced")
-            self._process.kill_now()
+            member.process.kill_now()
 
     # ------------------------------------------------------------ the scheduler's gateway
 
@@ -269,6 +279,10 @@ class Workers:
     async def run_activity(self, name: str, instance_id: str, input_text: str | None) -> Reply:
         """Runs an activity; no input is an empty datum."""
         return await self._run("activity", name, pb.TypedData(string=input_text))
+
+    async def run_entity(self, name: str, instance_id: str, payload: str) -> Reply:
+        """Runs a batch of operations on an entity."""
+        return await self._run("entity", name, pb.TypedData(string=payload))
 
     async def _run(self, kind: DurableKind, name: str, data: pb.TypedData) -> Reply:
         function = self.catalog.find(kind, name)
@@ -329,24 +343,3 @@ def _failure(message: str) -> pb.InvocationResponse:
     response.result.status = pb.StatusResult.Failure
     response.result.exception.message = message
     return response
-
-
-def _ending(code: int) -> str:
-    return f"ended with exit code {code}" if code >= 0 else f"was killed by signal {-code}"
-
-
-def _died(process: WorkerProcess, code: int) -> str:
-    last = [line for line in process.errors if line.strip()][-3:]
-    quoted = "".join(f"\n  {line}" for line in last)
-    return f"the worker {_ending(code)} before it had loaded the app{':' if quoted else ''}{quoted}"
-
-
-def _explain(failure: StartupError, app_dir: Path) -> str:
-    """A start-up failure with the app's own line in front, where the worker's traceback names one."""
-    inside = [
-        (path, line)
-        for path, line in _FRAME.findall(failure.exception.stack_trace)
-        if Path(path).resolve().is_relative_to(app_dir.resolve()) and "site-packages" not in path
-    ]
-    place = "{}:{}: ".format(*inside[-1]) if inside else ""
-    return f"{place}{failure}"

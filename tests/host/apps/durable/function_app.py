@@ -53,6 +53,12 @@ def child(context: df.DurableOrchestrationContext) -> str:
 
 
 @app.orchestration_trigger(context_name="context")
+def versioned(context: df.DurableOrchestrationContext) -> str | None:
+    """Returns its version."""
+    return context.version
+
+
+@app.orchestration_trigger(context_name="context")
 def breaks(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
     """Fails after an activity that fails."""
     yield context.call_activity("break_it", None)

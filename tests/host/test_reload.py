@@ -1,0 +1,181 @@
+"""Live reload, and several workers, on a host that runs."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import signal
+from pathlib import Path
+
+import pytest
+from running_host import APPS, PATIENCE, Host, run_host
+
+from worker_ext.errors import HostError
+from worker_ext.host.reload import concerns_app
+from worker_ext.host.settings import load_settings
+
+VERSION = """
+import azure.functions as func
+import worker_ext as df
+import os
+
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+
+@app.route(route="VERSION")
+def version(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse("VERSION")
+
+
+@app.route(route="pid")
+def pid(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(str(os.getpid()))
+
+
+@app.route(route="slow")
+async def slow(req: func.HttpRequest) -> func.HttpResponse:
+    import asyncio
+
+    print("slow begins", flush=True)
+    await asyncio.sleep(1)
+    return func.HttpResponse("VERSION")
+
+
+@app.orchestration_trigger(context_name="context")
+def waits(context):
+    yield context.wait_for_external_event("go")
+    return (yield context.call_activity("says", None))
+
+
+@app.activity_trigger(input_name="nothing")
+def says(nothing: None) -> str:
+    return "VERSION"
+"""
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Path:
+    folder = Path(shutil.copytree(APPS / "durable", tmp_path / "app"))
+    write(folder, "one")
+    return folder
+
+
+def write(app: Path, version: str) -> None:
+    (app / "function_app.py").write_text(VERSION.replace("VERSION", version))
+
+
+async def reloaded(host: Host, path: str) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if (await host.get(path)).status == 200:
+                return
+            await asyncio.sleep(0.05)
+
+
+class TestReload:
+    async def test_what_changed_is_served_and_instances_go_on(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            instance_id = await host.local.scheduler.start_instance("waits", None)
+            assert (await host.get("/api/one")).text == "one"
+            write(app, "two")
+            await reloaded(host, "/api/two")
+            assert (await host.get("/api/one")).status == 404
+            await host.local.scheduler.raise_event(instance_id, "go", None)
+            instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
+            assert instance is not None
+            assert (instance.status, instance.output) == ("Completed", '"two"')
+
+    async def test_what_runs_is_finished_by_the_worker_it_runs_in(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            slow = asyncio.create_task(host.get("/api/slow"))
+            await host.until(lambda: "slow begins" in host.printed.getvalue(), "the request to run")
+            await host.local.workers.reload()
+            assert (await slow).text == "one"
+
+    async def test_one_that_fails_keeps_the_app_and_shows_why(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            (app / "function_app.py").write_text("def broken(:\n")
+            await host.until(lambda: "at the next change." in host.printed.getvalue(), "the reload to fail")
+            assert "function_app.py" in host.printed.getvalue()
+            assert "SyntaxError" in host.printed.getvalue() or "invalid syntax" in host.printed.getvalue()
+            assert (await host.get("/api/one")).text == "one"
+            write(app, "three")
+            await reloaded(host, "/api/three")
+
+    async def test_a_change_of_settings_is_pointed_out(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            before = host.local.workers.pids
+            (app / "host.json").write_text('{"version": "2.0"}')
+            warning = "host.json changed; settings are read when the host starts"
+            await host.until(lambda: warning in host.printed.getvalue(), "the warning")
+            assert host.local.workers.pids == before
+
+    async def test_without_it_nothing_is_watched(self, app: Path) -> None:
+        async with run_host(app) as host:
+            write(app, "two")
+            await host.local.scheduler.start_instance("waits", None)
+            assert (await host.get("/api/two")).status == 404
+
+
+@pytest.mark.parametrize(
+    "path, expected",
+    [
+        ("function_app.py", True),
+        ("shared/helper.py", True),
+        ("hello/function.json", True),
+        ("host.json", True),
+        ("local.settings.json", True),
+        ("data/host.json", False),
+        ("notes.txt", False),
+        (".venv/lib/x.py", False),
+        ("env/lib/x.py", False),
+        ("__pycache__/x.py", False),
+        (".worker_ext/x.py", False),
+    ],
+)
+def test_files_of_the_app_are_watched(tmp_path: Path, path: str, expected: bool) -> None:
+    (tmp_path / "env").mkdir()
+    (tmp_path / "env" / "pyvenv.cfg").touch()
+    assert concerns_app(tmp_path, tmp_path / path) is expected
+
+
+class TestSeveralWorkers:
+    async def test_work_is_spread_over_them(self, app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FUNCTIONS_WORKER_PROCESS_COUNT", "2")
+        async with run_host(app) as host:
+            await host.until(lambda: len(host.local.workers.pids) == 2, "the second worker")
+            seen = {(await host.get("/api/pid")).text for _ in range(4)}
+            assert seen == {str(pid) for pid in host.local.workers.pids}
+
+    async def test_one_that_dies_leaves_the_work_to_the_other(self, app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FUNCTIONS_WORKER_PROCESS_COUNT", "2")
+        async with run_host(app) as host:
+            await host.until(lambda: len(host.local.workers.pids) == 2, "the second worker")
+            first, second = host.local.workers.pids
+            os.kill(second, signal.SIGKILL)
+            await host.until(lambda: second not in host.local.workers.pids, "the death to be noticed")
+            assert (await host.get("/api/pid")).status == 200
+            await host.until(lambda: len(host.local.workers.pids) == 2, "its successor")
+            assert host.local.workers.pids[0] == first
+
+    async def test_none_is_left_at_the_end(self, app: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("FUNCTIONS_WORKER_PROCESS_COUNT", "3")
+        async with run_host(app) as host:
+            await host.until(lambda: len(host.local.workers.pids) == 3, "the workers")
+            pids = host.local.workers.pids
+        for pid in pids:
+            with pytest.raises(ProcessLookupError):
+                os.kill(pid, 0)
+
+    @pytest.mark.parametrize("count", ["0", "11", "many", "-1"])
+    def test_a_number_of_workers_that_is_none_is_refused(self, tmp_path: Path, count: str) -> None:
+        with pytest.raises(HostError, match="FUNCTIONS_WORKER_PROCESS_COUNT: expected a number from 1 to 10, found"):
+            load_settings(tmp_path, environ={"FUNCTIONS_WORKER_PROCESS_COUNT": count})
+
+
+def test_settings_of_cors_are_read(tmp_path: Path) -> None:
+    (tmp_path / "local.settings.json").write_text(json.dumps({"Host": {"CORS": "a, B/,", "CORSCredentials": True}}))
+    cors = load_settings(tmp_path, environ={}).cors
+    assert (cors.origins, cors.credentials) == (frozenset({"a", "b"}), True)
