@@ -66,7 +66,8 @@ class TestHelp:
 
     def test_help_names_the_commands_and_shows_an_example(self) -> None:
         text = run("--help").stdout
-        assert "start  Run an app on this machine." in text
+        assert re.search("^  start +Run an app on this machine.$", text, re.MULTILINE)
+        assert re.search("^  list +List instances.$", text, re.MULTILINE)
         assert "worker-ext start my_app" in text
 
     def test_help_of_start_says_where_instances_are_kept(self) -> None:
@@ -190,6 +191,7 @@ class TestStart:
             "\tchild: orchestrationTrigger",
             "\tknown_otherwise: orchestrationTrigger",
             "\tpack: activityTrigger",
+            "\tversioned: orchestrationTrigger",
             "\twaits: orchestrationTrigger",
             "\twalks: orchestrationTrigger",
         ]

@@ -1,0 +1,259 @@
+"""The management commands against a host that runs."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from host_process import HostProcess
+
+from worker_ext import cli
+
+APPS = Path(__file__).parent.parent / "host" / "apps"
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
+    folder = tmp_path_factory.mktemp("commands")
+    process = HostProcess(Path(shutil.copytree(APPS / "durable", folder / "app")), folder / "x.db")
+    process.start()
+    yield process
+    process.stop()
+
+
+class Commands:
+    """Runs commands against a host."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+    def run(self, *arguments: str, stdin: str | None = None, code: int = 0) -> Result:
+        runner = CliRunner(env={"COLUMNS": "120", "WORKER_EXT_URL": self.url})
+        done = runner.invoke(cli._commands(), arguments, input=stdin, prog_name="worker-ext")
+        assert done.exit_code == code, done.output
+        assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+        return done
+
+    def out(self, *arguments: str, stdin: str | None = None) -> str:
+        return self.run(*arguments, stdin=stdin).stdout.rstrip("\n")
+
+    def refusal(self, *arguments: str, code: int) -> str:
+        return self.run(*arguments, code=code).stderr.rstrip("\n")
+
+    def status(self, instance_id: str) -> Any:
+        return json.loads(self.out("show", instance_id, "--json"))
+
+    def rows(self, *arguments: str) -> list[list[str]]:
+        return [line.split("\t") for line in self.out("list", *arguments).splitlines()]
+
+
+@pytest.fixture
+def command(host: HostProcess) -> Iterator[Commands]:
+    commands = Commands(host.url)
+    yield commands
+    commands.run("terminate", "--all", "--yes")
+    # What was terminated ends in a turn of its own.
+    while commands.rows("--status", "Running", "--status", "Pending", "--status", "Suspended"):
+        pass
+    commands.run("purge", "--all", "--yes")
+
+
+class TestStartNew:
+    def test_it_writes_the_id(self, command: Commands) -> None:
+        assert command.out("start-new", "waits", "--id", "a-1") == "a-1"
+        assert len(command.out("start-new", "child")) == 32
+
+    def test_with_wait_it_writes_the_output(self, command: Commands) -> None:
+        assert command.out("start-new", "versioned", "--version", "3.1", "--wait", "30") == '"3.1"'
+
+    def test_an_instance_that_fails_is_told_by_the_exit_code(self, command: Commands) -> None:
+        message = command.refusal("start-new", "breaks", "--id", "b", "--wait", "30", code=5)
+        assert message.startswith("worker-ext: b: Failed: ")
+        assert "boom" in message
+        assert len(message.splitlines()) == 1
+
+    def test_one_that_takes_too_long_too(self, command: Commands) -> None:
+        message = command.refusal("start-new", "waits", "--id", "b", "--wait", "0.2", code=6)
+        assert message == "worker-ext: instance 'b' has not ended within 0:00:00.200000"
+
+    def test_the_input_is_what_the_orchestrator_gets(self, command: Commands, tmp_path: Path) -> None:
+        (tmp_path / "input.json").write_text('{"n": 1}')
+        inputs = [
+            command.out("start-new", "child", "--input", text) for text in ('{"n": 1}', f"@{tmp_path}/input.json")
+        ]
+        inputs.append(command.out("start-new", "child", "--input", "@-", stdin='{"n": 1}'))
+        assert [json.loads(command.status(instance_id)["input"]) for instance_id in inputs] == [{"n": 1}] * 3
+
+    def test_an_id_that_runs_is_refused_in_the_hosts_words(self, command: Commands) -> None:
+        command.out("start-new", "waits", "--id", "a-1")
+        message = command.refusal("start-new", "waits", "--id", "a-1", code=1)
+        assert message.startswith("worker-ext: a-1: An orchestration with id 'a-1' already exists. It is in state ")
+
+
+class TestList:
+    def test_a_pipe_gets_lines_of_columns(self, command: Commands) -> None:
+        command.out("start-new", "child", "--id", "a-1", "--wait", "30")
+        ((instance_id, function, state, created, updated),) = command.rows()
+        assert (instance_id, function, state) == ("a-1", "child", "Completed")
+        assert created <= updated
+
+    def test_filters_choose(self, command: Commands) -> None:
+        command.out("start-new", "child", "--id", "a-1", "--wait", "30")
+        command.out("start-new", "child", "--id", "a-2", "--wait", "30")
+        command.refusal("start-new", "breaks", "--id", "b-1", "--wait", "30", code=5)
+        chosen = {
+            "all": ["--limit", "0"],
+            "failed": ["--status", "failed"],
+            "prefix": ["--prefix", "a-"],
+            "two": ["--limit", "2"],
+            "recent": ["--created-after", "1h"],
+            "old": ["--created-before", "2020-01-01"],
+        }
+        found = {name: [row[0] for row in command.rows(*options)] for name, options in chosen.items()}
+        assert found == {
+            "all": ["a-1", "a-2", "b-1"],
+            "failed": ["b-1"],
+            "prefix": ["a-1", "a-2"],
+            "two": ["a-1", "a-2"],
+            "recent": ["a-1", "a-2", "b-1"],
+            "old": [],
+        }
+
+    def test_json_is_what_the_management_api_says(self, command: Commands, host: HostProcess) -> None:
+        command.out("start-new", "child", "--id", "a-1", "--input", "7", "--wait", "30")
+        assert json.loads(command.out("list", "--json")) == [host.get(f"{host.webhook}/instances/a-1").json]
+
+    def test_a_bad_filter_is_wrong_usage(self, command: Commands) -> None:
+        assert "'lost' is not one of" in command.refusal("list", "--status", "lost", code=2)
+        assert "expected a time such as 2026-01-31T08:00" in command.refusal("list", "--created-after", "soon", code=2)
+
+
+class TestShow:
+    def test_it_shows_the_timeline_with_that_of_the_child(self, command: Commands) -> None:
+        command.out("start-new", "walks", "--id", "w", "--wait", "30")
+        text = command.out("show", "w")
+        assert "State    Completed" in text
+        steps = [line for line in text.splitlines() if "──" in line]
+        assert [step.split("──")[1].split("  +")[0].strip() for step in steps] == [
+            "✓ activity pack",
+            "✓ timer",
+            "✓ orchestration child (w-child)",
+        ]
+        assert '{"k": 1}' in steps[0]
+
+    def test_an_unknown_instance_has_an_exit_code_of_its_own(self, command: Commands) -> None:
+        assert command.refusal("show", "nosuch", code=3) == "worker-ext: nosuch: there is no such instance"
+
+
+def test_export_writes_the_status_with_its_history(command: Commands, tmp_path: Path) -> None:
+    command.out("start-new", "walks", "--id", "w", "--wait", "30")
+    done = command.run("export", "w", "--output", str(tmp_path / "w.json"))
+    written = json.loads((tmp_path / "w.json").read_text())
+    assert written == command.status("w")
+    assert done.stderr == f"{tmp_path}/w.json: {len(written['historyEvents'])} events\n"
+
+
+class TestMessages:
+    def test_an_event_brings_its_data(self, command: Commands) -> None:
+        command.out("start-new", "waits", "--id", "a")
+        command.out("raise-event", "a", "go", "--data", '{"by": "Ann"}')
+        command.out("start-new", "child", "--id", "later", "--wait", "30")
+        while (status := command.status("a"))["runtimeStatus"] != "Completed":
+            pass
+        assert status["output"] == {"got": {"by": "Ann"}}
+
+    def test_suspend_and_resume(self, command: Commands) -> None:
+        command.out("start-new", "waits", "--id", "a")
+        command.out("suspend", "a")
+        while command.status("a")["runtimeStatus"] != "Suspended":
+            pass
+        message = command.refusal("suspend", "a", code=1)
+        assert message == (
+            "worker-ext: a: Cannot suspend the orchestration instance a because instance is in the Suspended state."
+        )
+        command.out("resume", "a")
+        while command.status("a")["runtimeStatus"] != "Running":
+            pass
+
+    def test_restart_writes_the_new_id(self, command: Commands) -> None:
+        command.out("start-new", "child", "--id", "a", "--input", "5", "--wait", "30")
+        new_id = command.out("restart", "a")
+        assert (new_id != "a", command.status(new_id)["input"], command.out("restart", "a", "--same-id")) == (
+            True,
+            "5",
+            "a",
+        )
+
+    @pytest.mark.parametrize("words", [["raise-event", "nosuch", "go"], ["suspend", "nosuch"], ["terminate", "nosuch"]])
+    def test_an_unknown_instance_is_told_by_the_exit_code(self, command: Commands, words: list[str]) -> None:
+        assert command.refusal(*words, code=3) == "worker-ext: nosuch: there is no such instance"
+
+    def test_data_that_is_not_json_is_wrong_usage(self, command: Commands) -> None:
+        message = command.refusal("raise-event", "a", "go", "--data", "yes", code=2)
+        assert "expected JSON, such as '\"yes\"', found 'yes'" in message
+
+
+class TestMany:
+    def test_terminate_takes_those_that_run(self, command: Commands) -> None:
+        for instance_id in ("a-1", "a-2", "b-1"):
+            command.out("start-new", "waits", "--id", instance_id)
+        command.out("start-new", "child", "--id", "a-3", "--wait", "30")
+        assert command.out("terminate", "--prefix", "a-", "--yes", "--reason", "enough") == "2 terminated"
+        while len(ended := command.rows("--status", "Terminated")) < 2:
+            pass
+        assert [row[0] for row in ended] == ["a-1", "a-2"]
+        assert command.status("a-1")["output"] == "enough"
+
+    def test_purge_takes_those_that_have_ended(self, command: Commands) -> None:
+        command.out("start-new", "waits", "--id", "a-1")
+        command.out("start-new", "child", "--id", "a-2", "--wait", "30")
+        assert command.out("purge", "--created-after", "1h", "--yes") == "1 purged"
+        assert [row[0] for row in command.rows()] == ["a-1"]
+
+    def test_it_asks_first(self, command: Commands) -> None:
+        command.out("start-new", "child", "--id", "a-2", "--wait", "30")
+        asked = command.run("purge", "--all", stdin="n\n", code=1)
+        assert asked.stderr.startswith("1 instances will be purged. Go on? [y/N]: ")
+        assert [row[0] for row in command.rows()] == ["a-2"]
+
+    def test_those_named_are_each_tried(self, command: Commands) -> None:
+        command.out("start-new", "waits", "--id", "a-1")
+        command.out("start-new", "child", "--id", "a-2", "--wait", "30")
+        message = command.refusal("purge", "nosuch", "a-1", "a-2", code=3)
+        first, second = message.splitlines()
+        assert first == "worker-ext: nosuch: there is no such instance"
+        assert second.startswith("worker-ext: a-1: Only orchestrations in a terminal state can be purged")
+        assert [row[0] for row in command.rows()] == ["a-1"]
+
+    @pytest.mark.parametrize(
+        "words", [["purge"], ["terminate"], ["purge", "a", "--all"], ["purge", "--status", "Running"]]
+    )
+    def test_what_is_meant_must_be_said(self, command: Commands, words: list[str]) -> None:
+        assert "Error: " in command.refusal(*words, code=2)
+
+
+def test_a_host_that_is_not_there_has_an_exit_code_of_its_own() -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}"
+        message = Commands(url).refusal("list", code=4)
+    assert message == f"worker-ext: {url} does not answer. Check the address, or name another host with --url"
+
+
+def test_a_url_that_is_none_is_wrong_usage() -> None:
+    assert "expected the URL of a host, such as http://localhost:7071" in Commands("").refusal(
+        "list", "--url", "my-app", code=2
+    )
+
+
+@pytest.mark.parametrize("name", ["list", "show", "start-new", "raise-event", "terminate", "purge", "rewind", "export"])
+def test_help_has_an_example_and_the_exit_codes(name: str) -> None:
+    text = Commands("").out(name, "--help")
+    assert f"worker-ext {name} " in text
+    assert "Exit codes: 0 done, " in text

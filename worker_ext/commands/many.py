@@ -1,0 +1,151 @@
+"""Commands for one instance or many: terminate and purge, with progress."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
+from datetime import datetime
+from typing import Any
+
+import click
+
+from worker_ext.bulk import BulkResult, Progress
+from worker_ext.client import DurableOrchestrationClient
+from worker_ext.commands.connected import NOT_FOUND, REFUSED, connected, explain, fail, with_exit_codes
+from worker_ext.commands.options import chosen_states, filter_options
+from worker_ext.errors import ClientError
+from worker_ext.protocol.client import TERMINAL_STATUSES, OrchestrationRuntimeStatus
+
+ENDED = [status for status in OrchestrationRuntimeStatus if status.value in TERMINAL_STATUSES]
+OPEN = [status for status in OrchestrationRuntimeStatus if status.value not in TERMINAL_STATUSES]
+Each = Callable[[AsyncIterable[str], Progress], Awaitable[BulkResult]]
+
+
+@click.command(short_help="End instances at once.")
+@click.argument("instance_ids", nargs=-1, metavar="[INSTANCE_ID]...")
+@filter_options
+@click.option("--all", "every", is_flag=True, help="Every instance that has not ended.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; it becomes the output of the instance.")
+@connected
+async def terminate(
+    client: DurableOrchestrationClient,
+    instance_ids: tuple[str, ...],
+    states: tuple[str, ...],
+    prefix: str | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+    every: bool,
+    yes: bool,
+    reason: str,
+) -> int:
+    """End instances at once: those that are named, or those that fit and have not ended.
+
+    Activities that are running are finished, and their results dropped. Children go on.
+
+    \b
+    Examples:
+      worker-ext terminate order-17 --reason "cancelled by Ann"
+      worker-ext terminate --prefix test- --yes
+    """
+
+    async def one(instance_id: str) -> None:
+        if not await client.get_status(instance_id):
+            raise ClientError(404, instance_id, "there is no such instance")
+        await client.terminate(instance_id, reason)
+
+    if instance_ids:
+        _only_one_way(states, prefix, created_after, created_before, every)
+        return await _named(instance_ids, one)
+    _some_filter(states, prefix, created_after, created_before, every)
+    wanted = chosen_states(states) or OPEN
+    found = client.list_instances(created_after, created_before, wanted, prefix, show_input=False)
+    return await _many(found, lambda ids, progress: client.terminate_each(ids, reason, progress), "terminated", yes)
+
+
+@click.command(short_help="Delete instances that have ended.")
+@click.argument("instance_ids", nargs=-1, metavar="[INSTANCE_ID]...")
+@filter_options
+@click.option("--all", "every", is_flag=True, help="Every instance that has ended.")
+@click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+@connected
+async def purge(
+    client: DurableOrchestrationClient,
+    instance_ids: tuple[str, ...],
+    states: tuple[str, ...],
+    prefix: str | None,
+    created_after: datetime | None,
+    created_before: datetime | None,
+    every: bool,
+    yes: bool,
+) -> int:
+    """Delete instances that have ended, with their histories: those that are named, or those that fit.
+
+    \b
+    Examples:
+      worker-ext purge order-17
+      worker-ext purge --status Completed --created-before 30d --yes
+    """
+
+    async def one(instance_id: str) -> None:
+        if not (await client.purge_instance_history(instance_id)).instances_deleted:
+            raise ClientError(404, instance_id, "there is no such instance")
+
+    if instance_ids:
+        _only_one_way(states, prefix, created_after, created_before, every)
+        return await _named(instance_ids, one)
+    _some_filter(states, prefix, created_after, created_before, every)
+    wanted = [state for state in chosen_states(states) or ENDED if state in ENDED]
+    if not wanted:
+        raise click.UsageError("only instances that have ended can be purged; terminate the others first")
+    found = client.list_instances(created_after, created_before, wanted, prefix, show_input=False)
+    return await _many(found, client.purge_each, "purged", yes)
+
+
+def _only_one_way(*filters: Any) -> None:
+    if any(filters):
+        raise click.UsageError("expected either instance ids or a filter, found both")
+
+
+def _some_filter(*filters: Any) -> None:
+    if not any(filters):
+        raise click.UsageError("expected instance ids, a filter such as --status, or --all")
+
+
+async def _named(instance_ids: tuple[str, ...], action: Callable[[str], Awaitable[None]]) -> int:
+    """Does something to the instances that are named, each whatever became of the ones before."""
+    code = 0
+    for instance_id in instance_ids:
+        try:
+            await action(instance_id)
+        except ClientError as error:
+            code = max(code, fail(NOT_FOUND if error.status == 404 else REFUSED, explain(error)))
+    return code
+
+
+async def _many(found: AsyncIterator[Any], each: Each, done: str, yes: bool) -> int:
+    """Does something to all that fit, after asking; the count is written, refusals go to standard error."""
+    ids = [str(status.instance_id) async for status in found]
+    if ids and not yes:
+        click.confirm(f"{len(ids)} instances will be {done}. Go on?", abort=True, err=True)
+    result = await _with_progress(ids, each)
+    click.echo(f"{result.done} {done}")
+    for error in list(result.refused.values())[:10]:
+        fail(REFUSED, explain(error))
+    if len(result.refused) > 10:
+        fail(REFUSED, f"and {len(result.refused) - 10} more were refused")
+    return REFUSED if result.refused else 0
+
+
+async def _with_progress(ids: list[str], each: Each) -> BulkResult:
+    """Shows a bar on standard error where a person sees it."""
+    with click.progressbar(length=len(ids), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        return await each(_source(ids), lambda done: bar.update(done - bar.pos))
+
+
+async def _source(ids: list[str]) -> AsyncIterator[str]:
+    for instance_id in ids:
+        yield instance_id
+
+
+COMMANDS = with_exit_codes(terminate, purge)

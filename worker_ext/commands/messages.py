@@ -1,0 +1,89 @@
+"""Commands that tell one instance something: raise-event, suspend, resume, rewind, restart."""
+
+from __future__ import annotations
+
+import click
+
+from worker_ext.client import DurableOrchestrationClient
+from worker_ext.commands.connected import connected, with_exit_codes
+from worker_ext.commands.options import Given, read_json
+
+_REASON = click.option("--reason", default="", metavar="TEXT", help="Why; the host keeps it.")
+
+
+@click.command("raise-event", short_help="Send an event to an instance.")
+@click.argument("instance_id")
+@click.argument("event_name")
+@click.option("--data", callback=read_json, metavar="JSON", help="What comes with it; @FILE reads it, @- from a pipe.")
+@connected
+async def raise_event(
+    client: DurableOrchestrationClient, instance_id: str, event_name: str, data: Given | None
+) -> None:
+    """Send an event to an instance, which gets it from wait_for_external_event(EVENT_NAME).
+
+    \b
+    Example:
+      worker-ext raise-event order-17 approved --data '{"by": "Ann"}'
+    """
+    await client.send_event(instance_id, event_name, None if data is None else data.value)
+
+
+@click.command(short_help="Stop an instance from going on.")
+@click.argument("instance_id")
+@_REASON
+@connected
+async def suspend(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+    """Stop an instance from going on until it is resumed. What is running already is finished and waits.
+
+    \b
+    Example:
+      worker-ext suspend order-17 --reason "prices are wrong"
+    """
+    await client.suspend(instance_id, reason)
+
+
+@click.command(short_help="Let a suspended instance go on.")
+@click.argument("instance_id")
+@_REASON
+@connected
+async def resume(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+    """Let a suspended instance go on where it stood.
+
+    \b
+    Example:
+      worker-ext resume order-17
+    """
+    await client.resume(instance_id, reason)
+
+
+@click.command(short_help="Let a failed instance try again.")
+@click.argument("instance_id")
+@_REASON
+@connected
+async def rewind(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+    """Take a failed instance back to where it was before its failures and let it try again.
+
+    \b
+    Example:
+      worker-ext rewind order-17 --reason "the bug is fixed"
+    """
+    await client.rewind(instance_id, reason)
+
+
+@click.command(short_help="Start an instance again with the input it had.")
+@click.argument("instance_id")
+@click.option("--same-id", is_flag=True, help="Take the place of the old run, which must have ended.")
+@connected
+async def restart(client: DurableOrchestrationClient, instance_id: str, same_id: bool) -> None:
+    """Start an instance again from the beginning, with the input it had, and write the id of the new run.
+
+    \b
+    Examples:
+      worker-ext restart order-17
+      worker-ext restart order-17 --same-id
+    """
+    answer = await client.restart(instance_id, restart_with_new_instance_id=not same_id)
+    click.echo(answer["id"] if isinstance(answer, dict) else answer)
+
+
+COMMANDS = with_exit_codes(raise_event, suspend, resume, rewind, restart)

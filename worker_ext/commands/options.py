@@ -1,0 +1,86 @@
+"""Types of options: JSON values, times, states."""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from worker_ext.protocol.client import OrchestrationRuntimeStatus
+from worker_ext.protocol.codec import JSON, decode_json
+
+_AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+class Given:
+    """A JSON value that was given, so that null is told from nothing."""
+
+    def __init__(self, value: JSON) -> None:
+        self.value = value
+
+
+def read_json(_ctx: click.Context, _param: click.Parameter, text: str | None) -> Given | None:
+    """Reads JSON text, or that of `@file`, or of `@-`, which is standard input."""
+    if text is None:
+        return None
+    if text.startswith("@"):
+        try:
+            text = sys.stdin.read() if text == "@-" else Path(text[1:]).read_text("utf-8")
+        except OSError as error:
+            raise click.BadParameter(f"{text[1:]}: {error.strerror}") from None
+    try:
+        return Given(decode_json(text))
+    except ValueError as error:
+        example = f"'\"{text}\"'" if text.isalnum() else "'{\"n\": 1}'"
+        raise click.BadParameter(f"expected JSON, such as {example}, found {text[:80]!r}: {error}") from None
+
+
+def read_time(_ctx: click.Context, _param: click.Parameter, text: str | None) -> datetime | None:
+    """Reads a time such as 2026-01-31T08:00, or how long ago, such as 90m or 2d."""
+    if text is None:
+        return None
+    ago = _AGO.fullmatch(text.strip())
+    try:
+        if ago is not None:
+            return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: float(ago[1])})
+        time = datetime.fromisoformat(text.strip())
+    except (ValueError, OverflowError):
+        raise click.BadParameter(
+            f"expected a time such as 2026-01-31T08:00 (UTC) or 2d for two days ago, found {text!r}"
+        ) from None
+    return time if time.tzinfo is not None else time.replace(tzinfo=UTC)
+
+
+STATES = click.Choice([status.value for status in OrchestrationRuntimeStatus], case_sensitive=False)
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The options that choose instances."""
+    for option in (
+        click.option("--created-before", callback=read_time, metavar="TIME", help="Created then or earlier."),
+        click.option(
+            "--created-after", callback=read_time, metavar="TIME", help="Created then or later; `2d`: days ago."
+        ),
+        click.option("--prefix", metavar="TEXT", help="With an id that begins so."),
+        click.option(
+            "--status",
+            "states",
+            type=STATES,
+            multiple=True,
+            metavar="STATE",
+            help="In this state, such as Failed; may be repeated.",
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def chosen_states(states: tuple[str, ...]) -> list[OrchestrationRuntimeStatus] | None:
+    """The states of the option `--status`; None for all."""
+    return [OrchestrationRuntimeStatus(name) for name in states] or None

@@ -1,0 +1,76 @@
+"""An instance as a person reads it: facts, values, and the timeline as a tree."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
+
+from worker_ext.client import DurableOrchestrationClient
+from worker_ext.commands.output import STATE_STYLES, brief, show_seconds, show_time
+from worker_ext.commands.timeline import Step, timeline
+from worker_ext.status import DurableOrchestrationStatus
+
+_DEPTH = 5
+_MARKS = {"done": ("✓", "green"), "failed": ("✗", "red"), "open": ("…", "cyan"), "": ("•", "dim")}
+
+
+async def render(client: DurableOrchestrationClient, status: DurableOrchestrationStatus, *, children: bool) -> None:
+    """Writes an instance to standard output."""
+    console = Console(highlight=False)
+    for name, value in _facts(status):
+        if value:
+            console.print(Text.assemble((f"{name:<9}", "bold"), (value, STATE_STYLES.get(value, ""))), soft_wrap=True)
+    steps = timeline(status.history or [])
+    if not steps:
+        return
+    tree = Tree(Text("Timeline", style="bold"), guide_style="dim")
+    await _grow(client, tree, steps, _start(status, steps), _DEPTH if children else 0)
+    console.print()
+    console.print(tree, soft_wrap=True)
+
+
+def _facts(status: DurableOrchestrationStatus) -> list[tuple[str, str]]:
+    state = "" if status.runtime_status is None else status.runtime_status.value
+    return [
+        ("Instance", status.instance_id or ""),
+        ("Function", status.name or ""),
+        ("State", state),
+        ("Custom", brief(status.custom_status, 200)),
+        ("Created", show_time(status.created_time)),
+        ("Updated", show_time(status.last_updated_time)),
+        ("Input", brief(status.input_, 200)),
+        ("Output", brief(status.output, 1000)),
+    ]
+
+
+def _start(status: DurableOrchestrationStatus, steps: list[Step]) -> datetime:
+    """When the instance began: the first event's time is finer than the time created."""
+    created = status.created_time
+    first = steps[0].begun
+    return first if created is None or first < created else created
+
+
+async def _grow(client: DurableOrchestrationClient, tree: Tree, steps: list[Step], start: datetime, depth: int) -> None:
+    for step in steps:
+        branch = tree.add(_line(step, start))
+        if step.child_id is None or depth == 0:
+            continue
+        child = await client.get_status(step.child_id, show_history=True, show_history_output=True)
+        if child and child.history:
+            await _grow(client, branch, timeline(child.history), start, depth - 1)
+
+
+def _line(step: Step, start: datetime) -> Text:
+    mark, style = _MARKS[step.state]
+    what = f"{step.kind} {step.name}".rstrip()
+    if step.child_id is not None:
+        what += f" ({step.child_id})"
+    at = max(0.0, (step.begun - start).total_seconds())
+    took = "" if not step.seconds else f" took {show_seconds(step.seconds)}"
+    value = brief(step.value)
+    return Text.assemble(
+        (f"{mark} ", style), what, (f"  +{show_seconds(at)}{took}", "dim"), f"  {value}" if value else ""
+    )

@@ -1,0 +1,95 @@
+"""A history as a timeline: what the instance did, when it began, how long it took.
+
+Read from the history that the management API shows, in which a completion carries the start of what it completes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any
+
+from msgspec import Struct
+
+from worker_ext.protocol.codec import parse_timestamp
+
+_TASKS = {
+    "TaskCompleted": ("activity", "done"),
+    "TaskFailed": ("activity", "failed"),
+    "TaskScheduled": ("activity", "open"),
+    "SubOrchestrationInstanceCompleted": ("orchestration", "done"),
+    "SubOrchestrationInstanceFailed": ("orchestration", "failed"),
+    "SubOrchestrationInstanceCreated": ("orchestration", "open"),
+}
+_MOMENTS = {
+    "EventRaised": "event",
+    "EventSent": "message",
+    "ExecutionSuspended": "suspended",
+    "ExecutionResumed": "resumed",
+    "ExecutionTerminated": "terminated",
+    "ContinueAsNew": "continued as new",
+}
+
+
+class Step(Struct, frozen=True, kw_only=True):
+    """One thing on the timeline.
+
+    Attributes:
+        kind: `activity`, `orchestration`, `timer`, `event` and so on.
+        name: The function, the event, or empty.
+        state: `done`, `failed`, `open`, or empty for a moment.
+        begun: When it began.
+        ended: When it ended; None while it is open.
+        value: What came of it: a result, a reason, a payload.
+        child_id: The instance of a sub-orchestration, where the host tells it.
+    """
+
+    kind: str
+    name: str = ""
+    state: str = ""
+    begun: datetime
+    ended: datetime | None = None
+    value: Any = None
+    child_id: str | None = None
+
+    @property
+    def seconds(self) -> float | None:
+        """How long it took, None while it is open."""
+        return None if self.ended is None else max(0.0, (self.ended - self.begun).total_seconds())
+
+
+def timeline(history: Iterable[Mapping[str, Any]]) -> list[Step]:
+    """The steps of a history, in the order they began."""
+    steps: list[Step] = []
+    timers: dict[str, int] = {}
+    for event in history:
+        kind = event["EventType"]
+        at = parse_timestamp(event["Timestamp"])
+        if kind in _TASKS:
+            steps.append(_task(event, at))
+        elif kind == "TimerCreated":
+            timers[event["FireAt"]] = len(steps)
+            steps.append(Step(kind="timer", state="open", begun=at, value=event["FireAt"]))
+        elif kind == "TimerFired" and event["FireAt"] in timers:
+            index = timers.pop(event["FireAt"])
+            # A fired timer's own time is about its creation.
+            fired = parse_timestamp(event["FireAt"])
+            steps[index] = Step(kind="timer", state="done", begun=steps[index].begun, ended=fired)
+        elif kind in _MOMENTS:
+            value = event.get("Input", event.get("Reason"))
+            steps.append(Step(kind=_MOMENTS[kind], name=event.get("Name") or "", begun=at, ended=at, value=value))
+    return sorted(steps, key=lambda step: step.begun)
+
+
+def _task(event: Mapping[str, Any], at: datetime) -> Step:
+    kind, state = _TASKS[event["EventType"]]
+    scheduled = event.get("ScheduledTime")
+    return Step(
+        kind=kind,
+        name=event.get("FunctionName") or event.get("Name") or "",
+        state=state,
+        begun=at if scheduled is None else parse_timestamp(scheduled),
+        ended=None if state == "open" else at,
+        value=event.get("Reason") if state == "failed" else event.get("Result"),
+        child_id=event.get("InstanceId"),
+    )
