@@ -1,0 +1,143 @@
+"""Instances that azure-functions-durable 1.7.0 began go on here, from whichever turn.
+
+Each recorded program is run on the kernel in virtual time: once answered by this package alone, then with its first
+turns answered by the real 1.7.0 and the rest by this package, for every number of first turns. The instances must end
+alike. The events from outside come as they were recorded.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import warnings
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import pytest
+from recordings import HISTORIES, records_of
+from virtual_host import Outcome, VirtualHost
+
+import worker_ext
+from worker_ext.host.turns import EngineOptions, TimerLimits
+from worker_ext.protocol.codec import parse_timespan, parse_timestamp
+from worker_ext.protocol.history import EventRaised, OrchestrationStatus
+from worker_ext.protocol.orchestrator import OrchestratorRequest
+
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")
+    peer = pytest.importorskip("azure.durable_functions", reason="azure-functions-durable 1.7.0 is not installed")
+
+THEMES = ["any", "chaining", "eternal", "events", "fan", "long_timers", "retries", "subs", "timers"]
+PROGRAMS = ["any_tasks", "chaining", "eternal", "events", "fan", "retries", "subs", "timers"]
+START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+ENTITIES = "needs an entity"
+
+LEFT_OUT = {
+    "any_cancel_goes_on": ENTITIES,
+    "any_late_cancel_entity": ENTITIES,
+    "timer_naive": "its error differs on purpose",
+    "retry_bad_options": "its error differs on purpose",
+    "fan_empty": "task_all([]) is [] here",
+    "any_empty": "task_any([]) is an error here",
+    "fan_failing_caught": "what follows a failed task_all starts at once, so survivors may still be open",
+}
+
+
+class Payload(NamedTuple):
+    """What the worker hands to a function."""
+
+    body: str
+
+
+class Case(NamedTuple):
+    """One recorded instance: its program, what it was given, and the events from outside, each some time after."""
+
+    name: str
+    function: str
+    input_text: str | None
+    limits: TimerLimits
+    events: list[tuple[timedelta, EventRaised]]
+
+
+def load(package: str, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """The recorded programs, written against a package."""
+    monkeypatch.setenv("DURABLE_SDK", package)
+    monkeypatch.syspath_prepend(str(HISTORIES / "programs"))
+    programs: dict[str, Any] = {}
+    for name in [*PROGRAMS, "activities"]:
+        spec = importlib.util.spec_from_file_location(f"{package}:{name}", HISTORIES / "programs" / f"{name}.py")
+        assert spec is not None
+        assert spec.loader is not None
+        module: ModuleType = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        programs.update(module.PROGRAMS)
+    return programs
+
+
+def cases(theme: str) -> Iterator[Case]:
+    """The instances of a theme that a client started, without those that show a defect of 1.7.0."""
+    payloads: dict[str, list[str]] = {}
+    functions: dict[str, str] = {}
+    for record in records_of(HISTORIES / f"gen_{theme}.jsonl"):
+        name = record["case"]
+        if "payload" in record and record["kind"] == "orchestrator" and not name.startswith("broken_"):
+            request = json.loads(record["payload"])
+            if request["instanceId"] == name and name not in LEFT_OUT:
+                payloads.setdefault(name, []).append(record["payload"])
+                functions[name] = record["program"].split(".py:")[1]
+    for name, texts in payloads.items():
+        requests = [OrchestratorRequest.decode(text) for text in texts]
+        first = requests[0]
+        begun = parse_timestamp(first.history[0].timestamp)
+        raised = {
+            (event.timestamp, event.name): event
+            for request in requests
+            for event in request.history
+            if isinstance(event, EventRaised)
+        }
+        events = [(parse_timestamp(event.timestamp) - begun, event) for event in raised.values()]
+        started = next(event for event in first.history if type(event).__name__ == "ExecutionStarted")
+        limits = TimerLimits(
+            parse_timespan(first.maximum_short_timer_duration or "0:0:0"),
+            parse_timespan(first.long_running_timer_interval_duration or "0:0:0"),
+        )
+        yield Case(name, functions[name], started.input, limits, events)  # type: ignore[union-attr]
+
+
+def run(case: Case, ours: dict[str, Any], theirs: dict[str, Any], turns_of_theirs: int) -> Outcome:
+    """Runs an instance whose first turns, and those of its children, 1.7.0 answers."""
+
+    def worker(name: str, payload: str, turn: int) -> str:
+        if turn < turns_of_theirs:
+            reply: str = peer.Orchestrator.create(theirs[name])(Payload(payload))
+            return reply
+        return worker_ext.Orchestrator.create(ours[name])(Payload(payload))
+
+    activities = {name: program for name, program in ours.items() if name in ours["$activities"]}
+    host = VirtualHost(worker, activities, EngineOptions(timers=case.limits), START)
+    ours["flaky"].__globals__["_attempts"].clear()
+    host.start([name for name in ours if name != "$activities"], case.function, case.name, case.input_text)
+    for after, event in case.events:
+        host.raise_event(case.name, event, after)
+    return host.run(case.name)
+
+
+@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+def test_instances_of_1_7_0_end_as_ours_do(theme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = load("worker_ext", monkeypatch), load("azure.durable_functions", monkeypatch)
+    ours["$activities"] = {name for name in ours if ours[name].__module__.endswith(":activities")}
+    compared = 0
+    different = []
+    for case in cases(theme):
+        straight = run(case, ours, theirs, 0)
+        assert straight.status in (OrchestrationStatus.COMPLETED, OrchestrationStatus.FAILED), case.name
+        for turns in range(1, straight.turns + 1):
+            taken_over = run(case, ours, theirs, turns)
+            compared += 1
+            if (taken_over.status, taken_over.output) != (straight.status, straight.output):
+                different.append((case.name, turns, taken_over, straight))
+    assert different == []
+    assert compared
