@@ -36,16 +36,19 @@ async def can_carry(context: Context) -> Any:
 async def carried(context: Context, last: float) -> Any:
     """The second generation: tells which events were carried into it, without waiting for any."""
     await context.call_activity("B", sleep(last))
-    return [[event.Name, event.Input] for event in context.histories if event.event_type == HistoryEventType.EVENT_RAISED]
+    return [
+        [event.Name, event.Input] for event in context.histories if event.event_type == HistoryEventType.EVENT_RAISED
+    ]
 
 
 async def can_open(context: Context) -> Any:
     if context.get_input() is not None:
         return await carried(context, 0.2)
-    asyncio.create_task(context.call_activity("A", sleep(1.2)))
+    activity = asyncio.create_task(context.call_activity("A", sleep(1.2)))
     await context.wait_for_external_event("e1")
     await context.call_activity("B", sleep(0.1))
     context.continue_as_new({"g": 1})
+    assert not activity.done()
     return None
 
 
@@ -89,8 +92,9 @@ async def child_fail(context: Context) -> Any:
 
 async def done_call(context: Context) -> Any:
     activity = asyncio.create_task(context.call_activity("A", sleep(0.1)))
-    asyncio.create_task(context.call_entity(counter("ado"), "slow"))
+    call = asyncio.create_task(context.call_entity(counter("ado"), "slow"))
     await activity
+    assert not call.done()
     return "ok"
 
 
@@ -212,10 +216,11 @@ async def lock_end(context: Context) -> Any:
         async with context.lock(counter("aloe")):
             await context.call_entity(counter("aloe"), "add", "1")
 
-    asyncio.create_task(locked())
+    section = asyncio.create_task(locked())
     await asyncio.sleep(0)
     await context.call_activity("A", sleep(0.1))
     await context.call_activity("B", sleep(0.1))
+    assert not section.done()
     return "ok"
 
 

@@ -130,9 +130,11 @@ class VirtualHost:
             )
             instance.turns += 1
             if turn.next is None:
-                self._commit(instance_id, instance, batch, turn)
+                instance.history += [*batch.events, *turn.events]
+                instance.status, instance.output = turn.status, turn.output
             else:
                 instance.history = []
+            self._send(batch, instance_id, turn)
             batch = turn.next
 
     def _reply(self, instance_id: str, instance: _Instance, batch: Batch) -> Reply:
@@ -155,9 +157,7 @@ class VirtualHost:
         except Exception as error:  # noqa: BLE001 - the worker's failure is the reply
             return Reply(None, f"{type(error).__name__}: {error}", "")
 
-    def _commit(self, instance_id: str, instance: _Instance, batch: Batch, turn: Turn) -> None:
-        instance.history += [*batch.events, *turn.events]
-        instance.status, instance.output = turn.status, turn.output
+    def _send(self, batch: Batch, instance_id: str, turn: Turn) -> None:
         execution = batch.started.orchestration_instance.execution_id
         for work in turn.activities:
             event, seconds = self._run(work)

@@ -96,7 +96,8 @@ class DurableEntityContext:
             PayloadError: The state holds a custom object that cannot be made.
             TypeError: The initializer cannot be called; or typing is strict, and the state is of another type.
         """
-        state = self._executor.get_state(payloads.decoder(expected_type) or decode_value)
+        decode = decode_value if expected_type is None else payloads.decoder(expected_type)
+        state = self._executor.get_state(decode or decode_value)
         if state is not None or initializer is None:
             return state
         if not callable(initializer):

@@ -51,11 +51,14 @@ def run_turn(context: DurableOrchestrationContext, orchestrator: OrchestratorFun
     """
     executor = context.executor
     executor.start(orchestrator, context)
-    executor.receive(executor.request.history)
-    state = executor.state()
-    if executor.error is not None:
-        raise OrchestrationFailedError(check_size(failure_message(state))) from executor.error
-    return check_size(state.encode())
+    try:
+        executor.receive(executor.request.history)
+        state = executor.state()
+        if executor.error is not None:
+            raise OrchestrationFailedError(check_size(failure_message(state))) from executor.error
+        return check_size(state.encode())
+    finally:
+        executor.close()
 
 
 def run_entity(payload: str | bytes, entity: EntityFunction) -> str:

@@ -178,7 +178,17 @@ def test_releasing_during_a_call_is_an_error() -> None:
     assert "Await the call first" in str(replay(orchestrator, history).error)
 
 
-@pytest.mark.parametrize("entities, problem", [([], "given no entities"), (["@a@b"], "expected EntityId")])
+@pytest.mark.parametrize("given", [[FROM, TO], (FROM, TO)])
+def test_entities_may_be_given_as_one_list(given: Any) -> None:
+    def orchestrator(context: Context) -> Steps:
+        yield context.lock_entities(given)
+
+    assert replay(orchestrator, HistoryBuilder().started()).actions == [LOCK]
+
+
+@pytest.mark.parametrize(
+    "entities, problem", [([], "given no entities"), ([[]], "given no entities"), (["@a@b"], "expected EntityId")]
+)
 def test_a_lock_request_names_entities(entities: list[Any], problem: str) -> None:
     def orchestrator(context: Context) -> Steps:
         yield context.lock_entities(*entities)

@@ -1,5 +1,7 @@
 """The rules of replay, one test each; source: durable-functions JSON protocol, sections 4 and 10."""
 
+import gc
+import sys
 from collections.abc import Callable, Generator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -557,6 +559,34 @@ class TestFailures:
         history = begun().scheduled("A", 0)
         assert replay(orchestrator, history).actions == [activity("A")]
         assert replay(orchestrator, history.batch().failed(0)).actions == [activity("A"), activity("B")]
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # Python itself complains at its end
+    def test_code_that_refuses_to_be_let_go_is_an_error_at_its_line(self) -> None:
+        def orchestrator(context: Context) -> Steps:
+            for _ in range(1000):
+                try:
+                    yield context.wait_for_external_event("go")
+                except GeneratorExit:
+                    continue
+
+        error = replay(orchestrator, begun()).error
+        assert isinstance(error, df.OrchestratorError)
+        assert f"{__file__}:" in str(error)
+        assert "Catch Exception instead" in str(error)
+        gc.collect()
+
+    @pytest.mark.parametrize("yields", [False, True])
+    def test_code_that_ends_the_process_fails_its_own_instance(self, yields: bool) -> None:
+        def generator(context: Context) -> Steps:
+            yield context.task_all([])
+            sys.exit(3)
+
+        def function(context: Context) -> None:
+            sys.exit(3)
+
+        error = replay(generator if yields else function, begun()).error
+        assert isinstance(error, df.OrchestratorError)
+        assert "SystemExit(3)" in str(error)
 
 
 class TestDeterminism:

@@ -30,33 +30,32 @@ def _code(*path: str) -> CodeType | None:
 _STARTS = _code("_ensure_future") or _code("ensure_future")
 """What calls the loop's create_task for gather, as_completed and others."""
 
-_CALLERS = {_code("as_completed"), _code("_AsCompletedIterator", "__init__")} - {None}
+_GATHER = _code("gather")
+
+_CALLER = _code("_AsCompletedIterator", "__init__") or _code("as_completed")
 """What runs as_completed: a generator before Python 3.13, an iterator since."""
 
-_DEPTH = 4
-"""How far up the stack it can be: ensure_future, and the set's comprehension before Python 3.12."""
+_DEPTH = 3
+"""How far up the stack it can be: ensure_future has two frames, and the set's comprehension one, before Python 3.12."""
 
 
 class StartOrder:
-    """Starts what is given to `as_completed` in order.
+    """Starts what is given to `as_completed` in order."""
 
-    Args:
-        loop: The loop that it runs on.
-    """
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._frame: FrameType | None = None
         self._started: dict[int, Any] = {}
 
-    def task_for(self, awaitable: object) -> Any:
+    def task_for(self, awaitable: object, loop: asyncio.AbstractEventLoop) -> Any:
         """The task of something that `as_completed` asks to be started now; None where it is to be started as usual.
 
         Raises:
             OrchestratorError: Coroutines were given in an order that nobody knows any more.
         """
         frame = sys._getframe(2)
-        caller = _caller(frame) if frame.f_code is _STARTS else None
+        if frame.f_code is not _STARTS:
+            return None
+        caller = _caller(frame.f_back)
         if caller is None:
             return None
         if caller is not self._frame:
@@ -66,9 +65,7 @@ class StartOrder:
                     return None  # it has a number
                 raise _unordered(f"a {type(given).__name__}")
             self._frame = caller
-            self._started = {
-                id(member): self._loop.create_task(member) for member in given if not asyncio.isfuture(member)
-            }
+            self._started = {id(member): loop.create_task(member) for member in given if not asyncio.isfuture(member)}
         task = self._started.pop(id(awaitable), None)
         if task is None:
             raise _unordered("awaitables that are neither coroutines nor tasks")
@@ -84,7 +81,9 @@ class StartOrder:
 
 def _caller(frame: FrameType | None) -> FrameType | None:
     for _ in range(_DEPTH):
-        if frame is None or frame.f_code in _CALLERS:
+        if frame is None or frame.f_code is _GATHER:
+            return None
+        if frame.f_code is _CALLER:
             return frame
         frame = frame.f_back
     return None

@@ -40,12 +40,12 @@ class Branches:
     def __init__(self, schedule: Schedule, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.schedule = schedule
         self.coroutine = coroutine
-        self.loop = schedule.loop = DurableLoop(schedule)
-        self._main = self.loop.create_task(coroutine, name="orchestrator")
+        self.loop = schedule.loop = DurableLoop(schedule)  # type: ignore[abstract]  # what it refuses is set by name
+        self._main: Any = self.loop.create_task(coroutine, name="orchestrator")
         self._main.add_done_callback(lambda _: self._stop_all())
-        self._is_stopping = False
+        self._is_stopping = self._is_left = False
         self._ready = self.loop.ready
-        self._main_done = self._main.done
+        self._main_done: Any = self._main.done
 
     def run(self) -> bool:
         """Runs until nothing is ready; whether everything has ended. The loop has to be entered.
@@ -59,6 +59,7 @@ class Branches:
         for _ in range(STEPS):
             if not ready:
                 schedule.joins = False
+                handle = args = None  # a traceback may keep this frame, and so the task and its error
                 return self._main_done() and not self.loop.pending()
             handle = ready.popleft()
             if handle:
@@ -76,6 +77,7 @@ class Branches:
 
     def leave(self) -> None:
         """Stops all code at its next await."""
+        self._is_left = True
         if not self._is_stopping:
             self.loop.leaving = True
             self.loop.run_next(self._stop_all)
@@ -87,13 +89,14 @@ class Branches:
         self._is_stopping = True
         self.loop.leaving = False
         for task in self.loop.pending():
-            task.cancel()
+            if not task.closes_generator:
+                task.cancel()
 
     @property
     def error(self) -> BaseException | None:
         """What the orchestrator failed with."""
         if self._main.cancelled():
-            return asyncio.CancelledError("the orchestrator cancelled itself")
+            return None if self._is_left else asyncio.CancelledError("the orchestrator cancelled itself")
         error = self._main.exception()
         return error if error is None else _explained(error)
 
@@ -119,20 +122,27 @@ class Branches:
             future.set_exception(error)
         return error
 
-    def let_go(self) -> None:
-        """Closes code that still waits, without running any of it on; the next turn replays it."""
-        loop = self.loop
+    def let_go(self) -> bool:
+        """Closes code that still waits, without running any of it on; the next turn replays it.
+
+        Returns:
+            Whether all of it let itself be closed.
+        """
+        loop, are_closed = self.loop, True
         waiting = loop.pending()
         loop.shut()
         if waiting:
             loop.enter()
             try:
                 for task in waiting:
-                    close_coroutine(task.get_coro())
+                    are_closed &= close_coroutine(task.get_coro())
                     task.drop()
             finally:
                 loop.exit()
         loop.tasks = []
+        self.schedule.loop = None
+        self._main = self._main_done = None
+        return are_closed
 
 
 def _waits_for(future: Any) -> Any:

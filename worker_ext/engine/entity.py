@@ -1,9 +1,9 @@
 """EntityExecutor: a batch of operations on one entity, each committed or rolled back.
 
-State is held as JSON text between operations and as a value within one. What user code changes in that value counts
-as changed, whether or not it calls `set_state` again, as in azure-functions-durable 1.7.0. Beyond 1.7.0: a failed
-operation leaves the state as it was before and sends no signals, and results do not leak from one operation into the
-next.
+State is held as JSON text, to which a failed operation falls back, and as a value from the first operation on that
+reads it. What user code changes in that value counts as changed, whether or not it calls `set_state` again, as in
+azure-functions-durable 1.7.0. Beyond 1.7.0: a failed operation leaves the state as it was before and sends no signals,
+and results do not leak from one operation into the next.
 
 Source: durable-functions JSON protocol, section on entities.
 """
@@ -56,11 +56,12 @@ class EntityExecutor:
             result, text = encode_value(self._result), self._text_now()
         except Exception as error:  # noqa: BLE001 - whatever user code raises is the operation's failure
             self._exists, self._deleted, self._text = before
+            self._value = _NOT_READ
             del self._signals[sent:]
             result, is_error = encode_value(str(error) or type(error).__name__), True
         else:
             self._text, is_error = text, False
-        self.operation, self._value = None, _NOT_READ
+        self.operation = None
         self._results.append(
             OperationResult(
                 is_error=is_error, duration=self._milliseconds() - started, start_time=started, result=result
@@ -94,20 +95,23 @@ class EntityExecutor:
 
     def get_state(self, decode: Callable[[str | None], Any] = decode_value) -> Any:
         """The state as a value; None where there is none. `decode` reads it where this operation has not done so."""
-        self.check_open()
+        if self.operation is None:
+            self.check_open()
         if self._value is _NOT_READ:
             self._value = decode(self._text)
         return self._value
 
     def set_state(self, state: Any) -> None:
         """Replaces the state."""
-        self.check_open()
+        if self.operation is None:
+            self.check_open()
         self._exists, self._deleted = True, False
         self._value = state
 
     def set_result(self, result: Any) -> None:
         """Sets the answer of the running operation; an entity that answers exists, unless this batch deleted it."""
-        self.check_open()
+        if self.operation is None:
+            self.check_open()
         self._exists = not self._deleted
         self._result = result
 

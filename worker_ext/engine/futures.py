@@ -10,17 +10,25 @@ made an asyncio task (`create_task`, `gather`, `wait_for`, ...): it needs no cor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Generator
 from typing import TYPE_CHECKING, Any
 
 from worker_ext.engine.tasks import Task
+from worker_ext.errors import PayloadError
 
 if TYPE_CHECKING:
     from worker_ext.engine.loop import DurableLoop
 
 
 class LoopTask(asyncio.Task[Any]):
-    """A coroutine that runs on the loop."""
+    """A coroutine that runs on the loop.
+
+    Attributes:
+        closes_generator: Whether it ends an asynchronous generator, so that it must not be cancelled.
+    """
+
+    closes_generator = False
+    _loop: DurableLoop
 
     def __init__(self, coro: Coroutine[Any, Any, Any], loop: DurableLoop, **options: Any) -> None:
         self._number = loop.next_number()  # asyncio asks for the hash while it makes a task
@@ -28,6 +36,11 @@ class LoopTask(asyncio.Task[Any]):
 
     def __hash__(self) -> int:
         return self._number
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._loop.is_closed():
+            self._loop.end_code()
+        return super().__await__()
 
     def drop(self) -> None:
         """Ends the task without running it: its coroutine has been closed."""
@@ -42,12 +55,34 @@ class LoopFuture(asyncio.Future[Any]):
 
     __slots__ = ("_number",)
 
+    _loop: DurableLoop
+
     def __init__(self, loop: DurableLoop) -> None:
         self._number = loop.next_number()
         super().__init__(loop=loop)
 
     def __hash__(self) -> int:
         return self._number
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        if self._loop.is_closed():
+            self._loop.end_code()
+        return super().__await__()
+
+
+def take_outcome(future: asyncio.Future[Any], task: Task) -> None:
+    """Ends a future as a settled task has ended."""
+    if future.done():
+        return
+    try:
+        value = task.value
+    except (PayloadError, TypeError) as error:  # the result is no value of the expected type
+        future.set_exception(error)
+    else:
+        if task.failed:
+            future.set_exception(value)
+        else:
+            future.set_result(value)
 
 
 class Relay:
@@ -60,45 +95,32 @@ class Relay:
 
     def member_settled(self, member: Task) -> None:
         """Takes over the outcome of the durable task."""
-        future = self._future
-        if not future.done():
-            if member.failed:
-                future.set_exception(member.value)
-            else:
-                future.set_result(member.value)
+        take_outcome(self._future, member)
 
     def member_cancelled(self, member: Task) -> None:
         """The durable task was cancelled, so nothing will come."""
         self._future.cancel()
 
-
-def settled_future(task: Task, loop: DurableLoop) -> asyncio.Future[Any]:
-    """A future that is done, with the outcome of a durable task."""
-    future: asyncio.Future[Any] = asyncio.Future(loop=loop)
-    Relay(future).member_settled(task)
-    return future
+    def unlink(self) -> None:
+        """Has nothing to do: whoever awaits the plain future has been closed."""
 
 
-class Waiter(asyncio.Future[Any]):
-    """What a coroutine waits on that awaits a durable task. Whoever cancels it lets go of the task."""
+class Follower(asyncio.Future[Any]):
+    """A future that takes over the outcome of a durable task. Whoever cancels it lets go of the task."""
 
     __slots__ = ("_task",)
 
-    def __init__(self, task: Task, loop: DurableLoop) -> None:
-        super().__init__(loop=loop)
-        self._task = task
-        task.watch(self)
+    _task: Task
 
-    def member_settled(self, member: Task) -> None:
-        """Takes over the outcome of the durable task."""
-        if not self.done():
-            if member.failed:
-                self.set_exception(member.value)
-            else:
-                self.set_result(member.value)
+    member_settled = take_outcome
+    """Takes over the outcome of the durable task."""
 
     def member_cancelled(self, member: Task) -> None:
         """The durable task was cancelled, so nothing will come."""
+        asyncio.Future.cancel(self)
+
+    def unlink(self) -> None:
+        """Forgets who waits for this; the loop runs nothing any more."""
         asyncio.Future.cancel(self)
 
     def cancel(self, msg: Any | None = None) -> bool:
@@ -109,16 +131,37 @@ class Waiter(asyncio.Future[Any]):
         return True
 
 
-class CallFuture(LoopFuture):
-    """A durable task as an asyncio task: it is started when the loop gets to it, as a coroutine would be."""
+class Waiter(Follower):
+    """What a coroutine waits on that awaits a durable task."""
 
-    __slots__ = ("_name", "_task")
+    __slots__ = ()
 
-    def __init__(self, task: Task, loop: DurableLoop, name: str | None) -> None:
-        self._number = loop.next_number()
-        asyncio.Future.__init__(self, loop=loop)  # not by way of LoopFuture: these are made by the thousand
+    def __init__(self, task: Task, loop: DurableLoop) -> None:
+        super().__init__(loop=loop)
         self._task = task
-        self._name = name
+        task.watch(self)
+
+
+class CallFuture(Follower):
+    """A durable task as an asyncio task: it is started when the loop gets to it, as a coroutine would be.
+
+    They are made by the thousand: what most of them do not need is filled in when it is asked for.
+    """
+
+    _number: int | None = None
+    _name: str | None = None
+
+    def __hash__(self) -> int:
+        number = self._number
+        if number is None:
+            number = self._number = self._loop.next_number()  # type: ignore[attr-defined]  # the loop is a DurableLoop
+        return number
+
+    def follow(self, task: Task, name: str | None) -> None:
+        """Says what it stands for; to be called once."""
+        self._task = task
+        if name is not None:
+            self._name = name
 
     def begin(self) -> None:
         """Starts the durable task, unless this was cancelled first."""
@@ -142,15 +185,11 @@ class CallFuture(LoopFuture):
         else:
             self.set_exception(error)
 
-    member_settled = Waiter.member_settled
-    member_cancelled = Waiter.member_cancelled
-    cancel = Waiter.cancel
-
     # -- what tasks have beyond futures ------------------------------------------------------------------------------
 
     def get_name(self) -> str:
         """The name it was given, or one made of its number."""
-        return self._name or f"Task-{self._number}"
+        return self._name or f"Task-{hash(self)}"
 
     def set_name(self, value: object) -> None:
         """Names it."""

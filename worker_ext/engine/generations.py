@@ -10,6 +10,7 @@ Source: durable-functions JSON protocol, sections 4.8, 4.10.4 and 4.11.3.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from itertools import accumulate
 from typing import Any
@@ -49,6 +50,17 @@ def with_continue_as_new(
         again = ContinueAsNew(input=_envelope(again.input, lost))
     actions = [element.action for element in elements]
     return [*actions[:place], again, *actions[place:]]
+
+
+_GUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+def is_late_answer(event: EventRaised) -> bool:
+    """Whether an event answers a call that an earlier generation made: the extension carries those on as well.
+
+    Nobody waits for it, and what nobody waits for would be carried from generation to generation for ever.
+    """
+    return '"result":' in (event.input or "") and _GUID.fullmatch(event.name) is not None
 
 
 def _place(elements: Sequence[Element], barriers: list[int], events: list[tuple[int, EventRaised]]) -> int:

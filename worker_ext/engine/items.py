@@ -16,8 +16,9 @@ Source: durable-functions JSON protocol, sections 4.10.2 and 4.11.1.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 
 from worker_ext.engine.clock import START
@@ -120,19 +121,15 @@ class Group:
             if not isinstance(leaf.action, SignalEntity):
                 break
             leading += 1
-            yield Element(leaf.action, START, pinned=False)
+            yield Element(leaf.action, lambda: START, lambda: False)
         if leading < len(self.leaves):
-            yield Element(self._action(leading, ending), self.passed_at(ending=ending), pinned=self.pinned)
+            yield Element(self._action(leading, ending), partial(self.passed_at, ending=ending), self.is_pinned)
 
     def _action(self, leading: int, ending: bool) -> AnyAction:
         """The leaves as one action; an open group waits for them unless the orchestrator is ending."""
         shapes = self.bare if self.bare is not None else [leaf.through or not ending for leaf in self.leaves]
-        actions = tuple(
-            [
-                leaf.action if bare else not_waiting(leaf.action)
-                for leaf, bare in zip(self.leaves, shapes, strict=True)
-            ][leading:]
-        )
+        shaped = zip(self.leaves[leading:], shapes[leading:], strict=True)
+        actions = tuple(leaf.action if bare else not_waiting(leaf.action) for leaf, bare in shaped)
         return actions[0] if len(actions) == 1 else WhenAll(compound_actions=actions)
 
     def passed_at(self, *, ending: bool) -> int:
@@ -145,8 +142,7 @@ class Group:
             default=START,
         )
 
-    @property
-    def pinned(self) -> bool:
+    def is_pinned(self) -> bool:
         """Whether continue-as-new must stand behind this group."""
         shapes = self.bare if self.bare is not None else [True] * len(self.leaves)
         return any(
@@ -156,14 +152,32 @@ class Group:
 
 
 class Element:
-    """One top-level entry of the action list, with what the place of continue-as-new depends on."""
+    """One top-level entry of the action list.
 
-    __slots__ = ("action", "passed_at", "pinned")
+    What the place of continue-as-new depends on is worked out when it is asked for: most lists have none.
 
-    def __init__(self, action: AnyAction, passed_at: int, *, pinned: bool) -> None:
+    Args:
+        action: The entry.
+        passed_at: Tells where the extension goes on behind it.
+        pinned: Tells whether continue-as-new must stand behind it.
+    """
+
+    __slots__ = ("_passed_at", "_pinned", "action")
+
+    def __init__(self, action: AnyAction, passed_at: Callable[[], int], pinned: Callable[[], bool]) -> None:
         self.action = action
-        self.passed_at = passed_at
-        self.pinned = pinned
+        self._passed_at = passed_at
+        self._pinned = pinned
+
+    @property
+    def passed_at(self) -> int:
+        """Where the extension goes on behind the entry."""
+        return self._passed_at()
+
+    @property
+    def pinned(self) -> bool:
+        """Whether continue-as-new must stand behind the entry."""
+        return self._pinned()
 
 
 class Item:
@@ -261,10 +275,9 @@ class Item:
 
     def _p_form(self) -> Iterator[Element]:
         assert self.template is not None
-        pinned = bool(self.waits) or any(group.pinned for group in self.groups)
-        yield Element(action_of(self.template), passed_at(self.template), pinned=pinned)
+        yield Element(action_of(self.template), partial(passed_at, self.template), self._is_pinned)
         for wait in self._foreign_waits():
-            yield Element(wait.action, _position(wait), pinned=True)
+            yield _consumed(wait)
 
     def _b_form(self, *, ending: bool) -> Iterator[Element]:
         for count, group in enumerate([None, *self.groups]):
@@ -272,15 +285,23 @@ class Item:
                 yield from group.elements(ending=ending)
             for after, wait in self.consumed:
                 if after == count:
-                    yield Element(wait.action, _position(wait), pinned=True)
+                    yield _consumed(wait)
+
+    def _is_pinned(self) -> bool:
+        return bool(self.waits) or any(group.is_pinned() for group in self.groups)
 
 
 def _position(wait: WaitTask) -> int:
     return NEVER if wait.at is None else wait.at
 
 
+def _consumed(wait: WaitTask) -> Element:
+    """The entry of a wait that stands where its event was consumed."""
+    return Element(wait.action, lambda: _position(wait), lambda: True)
+
+
 def single_element(task: Leaf | WaitTask) -> Element:
     """The entry of a task that stands for itself."""
     passed = task.at if task.at is not None else START if task.through else NEVER
     pinned = isinstance(task.action, WaitForExternalEvent | CallEntity | LockEntities | ReleaseEntities)
-    return Element(task.action, passed, pinned=pinned)
+    return Element(task.action, lambda: passed, lambda: pinned)

@@ -23,7 +23,8 @@ class Listing:
 
     def __init__(self, answered: Callable[[WaitTask], bool] | None) -> None:
         self._answered = answered
-        self.leaves: dict[Leaf, None] = {}
+        self.leaves: list[Leaf] = []
+        self._seen: set[int] = set()
         self.waits: list[WaitTask] = []
         self.retries: list[RetryTask] = []
 
@@ -46,9 +47,10 @@ class Listing:
         return self._leaf(task.first)
 
     def _leaf(self, leaf: Leaf) -> Leaf | None:
-        if leaf.id >= 0 or leaf in self.leaves:
+        if leaf.id >= 0 or id(leaf) in self._seen:
             return None
-        self.leaves[leaf] = None
+        self._seen.add(id(leaf))
+        self.leaves.append(leaf)
         return leaf
 
     def _wait(self, wait: WaitTask) -> WaitTask | None:

@@ -146,6 +146,13 @@ class CriticalSection:
     def _is_call(self, action: AnyAction) -> bool:
         return isinstance(action, CallEntity) and action.instance_id in self.ids
 
+    def _is_open(self, entity: str) -> bool:
+        """Whether a call to a locked entity waits for its answer."""
+        return any(
+            isinstance(call.action, CallEntity) and call.action.instance_id == entity and not call.settled
+            for call in self.calls
+        )
+
     # -- among branches ----------------------------------------------------------------------------------------------
 
     def enter_code(self) -> None:
@@ -177,7 +184,7 @@ class CriticalSection:
         """
         action = leaf.action
         if is_inside:
-            if self._is_call(action) and any(call.action.instance_id == action.instance_id and not call.settled for call in self.calls):  # type: ignore[union-attr]
+            if isinstance(action, CallEntity) and self._is_open(action.instance_id):
                 return False
             self._check(action)
             return True
@@ -244,10 +251,7 @@ class CriticalSection:
                 )
             case CallEntity(instance_id=entity) if entity not in self.ids:
                 problem = f"called entity {entity}, which is not locked. Add it to the lock, or call it outside"
-            case CallEntity(instance_id=entity) if any(
-                isinstance(call.action, CallEntity) and call.action.instance_id == entity and not call.settled
-                for call in self.calls
-            ):
+            case CallEntity(instance_id=entity) if self._is_open(entity):
                 problem = f"called entity {entity} while an earlier call to it is open. Await one call after the other"
             case SignalEntity(instance_id=entity) if entity in self.ids:
                 problem = f"signalled entity {entity}, which it has locked. Call it instead, or signal it outside"
@@ -259,6 +263,10 @@ class CriticalSection:
 def request_lock(executor: OrchestrationExecutor, entities: Sequence[Any]) -> LockTask:
     """Makes the task of a lock request.
 
+    Args:
+        executor: Who asks.
+        entities: The entities, or one list of them, as code that collects them has it.
+
     Raises:
         OrchestratorError: There are no entities, something else is among them, or the host knows no locks.
     """
@@ -268,6 +276,8 @@ def request_lock(executor: OrchestrationExecutor, entities: Sequence[Any]) -> Lo
             f"entity locks need version 3.19 of the Durable extension or newer: it must offer schema V4, and this host "
             f"offers {known.name}. Raise the extension bundle's version in host.json"
         )
+    if len(entities) == 1 and isinstance(entities[0], list | tuple):
+        entities = entities[0]
     if not entities:
         raise OrchestratorError("lock_entities was given no entities; pass at least one EntityId")
     for entity in entities:

@@ -13,6 +13,7 @@ for them is an error that says what to use.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import sys
 from asyncio import tasks as asyncio_tasks
 from collections import deque
@@ -22,12 +23,13 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from worker_ext.engine.as_completed import StartOrder
-from worker_ext.engine.futures import CallFuture, LoopFuture, LoopTask, Relay, Waiter, settled_future
+from worker_ext.engine.futures import CallFuture, LoopFuture, LoopTask, Relay, Waiter, take_outcome
 from worker_ext.engine.tasks import Leaf, Task, timer_until
 from worker_ext.errors import OrchestratorError
 
 if TYPE_CHECKING:
     from worker_ext.engine.schedule import Schedule
+
 
 class ReadyHandle(list[Any]):
     """A callback that is due, with its arguments and its context; empty once it was cancelled.
@@ -80,6 +82,10 @@ class DurableTimerHandle(asyncio.TimerHandle):
     def member_cancelled(self, member: Task) -> None:
         """The timer was cancelled, with this handle or because the code has ended."""
 
+    def unlink(self) -> None:
+        """The loop runs nothing any more."""
+        self._due.cancel()
+
     def cancel(self) -> None:
         """Cancels callback and timer."""
         self._cancelled = True
@@ -98,6 +104,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
         tasks: Every task that may still be running, in the order in which they were made.
         ready: Callbacks that are due, in the order in which they became so.
         leaving: Whether the code has asked for the end of this execution and only has to be stopped.
+        next_number: Gives the number of the next task or future.
         on_unhandled: Told of errors that nobody awaited, as asyncio describes them.
     """
 
@@ -105,22 +112,19 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self.schedule = schedule
         self.tasks: list[LoopTask] = []
         self.leaving = False
-        self.on_unhandled: Callable[[dict[str, Any]], None] = lambda context: None
+        self.on_unhandled: Callable[[dict[str, Any]], None] = _told_nothing
         self.ready: deque[ReadyHandle] = deque()
         self._starting: list[CallFuture] = []
         self._start_handle: ReadyHandle | None = None
-        self._start_order = StartOrder(self)
-        self._number = 0
-        self._tasks_before_sweep = 64
+        self._start_order = StartOrder()
+        self.next_number = itertools.count().__next__
+        self._futures: list[LoopFuture] = []
+        self._tasks_before_sweep = self._futures_before_sweep = 64
         self._closed = False
+        self._endings = 0
         self._outer: asyncio.AbstractEventLoop | None = None
         self._outer_task: asyncio.Task[Any] | None = None
         self._outer_hooks = sys.get_asyncgen_hooks()
-
-    def next_number(self) -> int:
-        """The number of the next task or future."""
-        self._number += 1
-        return self._number
 
     # -- run by the executor -----------------------------------------------------------------------------------------
 
@@ -148,6 +152,19 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self._starting.clear()
         self._start_handle = None
         self._start_order.forget()
+        for future in self._futures:
+            if not future.done():
+                future.cancel()
+        self._futures.clear()
+
+    def end_code(self) -> None:
+        """Ends code that is let go but still awaits, in a `finally` for instance.
+
+        Code that catches even this is no longer told after a while: then it waits, and whoever closes it finds out.
+        """
+        self._endings += 1
+        if self._endings <= ENDINGS:
+            raise GeneratorExit
 
     def pending(self) -> list[LoopTask]:
         """The tasks that have not ended."""
@@ -166,19 +183,21 @@ class DurableLoop(asyncio.AbstractEventLoop):
     def wait_for(self, task: Task) -> asyncio.Future[Any]:
         """Starts a durable task; the future has its outcome."""
         if self._closed:
-            raise GeneratorExit  # the code is let go: a `finally` that awaits ends here
-        if self.leaving:
+            self.end_code()
+        if self._closed or self.leaving:
             return LoopFuture(self)
         if not task.settled:
             task.start()
-            if task.settled:
-                return settled_future(task, self)
-            if isinstance(task, Leaf) and task.is_out_of_hand:
-                future: asyncio.Future[Any] = asyncio.Future(loop=self)
-                task.watch(Relay(future))
-                return future
-            return Waiter(task, self)
-        return settled_future(task, self)
+        future: asyncio.Future[Any]
+        if task.settled:
+            future = asyncio.Future(loop=self)
+            take_outcome(future, task)
+        elif isinstance(task, Leaf) and task.is_out_of_hand:
+            future = asyncio.Future(loop=self)
+            task.watch(Relay(future))
+        else:
+            future = Waiter(task, self)
+        return future
 
     # -- asyncio's face ----------------------------------------------------------------------------------------------
 
@@ -197,16 +216,16 @@ class DurableLoop(asyncio.AbstractEventLoop):
         return handle
 
     def call_later(  # type: ignore[override]
-        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+        self, delay: float | None, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Any:
         """Runs a callback after a durable timer of so many seconds."""
         if delay is None:
             raise TypeError("delay must not be None")
         return self._call_after(timedelta(seconds=delay), callback, args, context)
 
     def call_at(  # type: ignore[override]
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+        self, when: float | None, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    ) -> Any:
         """Runs a callback after a durable timer until a time of this loop."""
         if when is None:
             raise TypeError("when cannot be None")
@@ -223,18 +242,26 @@ class DurableLoop(asyncio.AbstractEventLoop):
 
     def create_future(self) -> asyncio.Future[Any]:
         """Makes a future."""
-        return LoopFuture(self)
+        if self._closed:
+            self.end_code()
+        future = LoopFuture(self)
+        if len(self._futures) >= self._futures_before_sweep:
+            self._futures = [kept for kept in self._futures if not kept.done()]
+            self._futures_before_sweep = 2 * len(self._futures) + 64
+        self._futures.append(future)
+        return future
 
     def create_task(self, coro: Any, *, name: str | None = None, **options: Any) -> Any:
         """Runs a coroutine or a durable task side by side with what runs already."""
-        started = self._start_order.task_for(coro)
+        started = self._start_order.task_for(coro, self)
         if started is not None:
             return started
         if isinstance(coro, Task):
             return self._create_call(coro, name)
         if self._closed:
             coro.close()
-            return self._cancelled_future()
+            self.end_code()
+            return LoopFuture(self)
         task = LoopTask(coro, self, name=name, **options)
         if len(self.tasks) >= self._tasks_before_sweep:
             self._tasks_before_sweep = 2 * len(self.pending()) + 64
@@ -245,8 +272,10 @@ class DurableLoop(asyncio.AbstractEventLoop):
         if task.schedule is not self.schedule:
             raise OrchestratorError("a task of another orchestration instance was given to asyncio")
         if self._closed:
-            return self._cancelled_future()
-        call = CallFuture(task, self, name)
+            self.end_code()
+            return LoopFuture(self)
+        call = CallFuture(loop=self)
+        call.follow(task, name)
         ready = self.ready
         if not ready or ready[-1] is not self._start_handle:  # calls that are made in a row share one callback
             self._starting = []
@@ -254,14 +283,8 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self._starting.append(call)
         return call
 
-    def _cancelled_future(self) -> asyncio.Future[Any]:
-        future = LoopFuture(self)
-        future.cancel()
-        return future
-
-    def get_debug(self) -> bool:
-        """Debug mode is always off: it would read the clock."""
-        return False
+    get_debug = staticmethod(bool)
+    """Debug mode is always off: it would read the clock. (`bool()` is False, and asyncio asks for every future.)"""
 
     def set_debug(self, enabled: bool) -> None:
         """Has no effect."""
@@ -302,7 +325,11 @@ class DurableLoop(asyncio.AbstractEventLoop):
         if self._closed:
             close_coroutine(generator.aclose())
         else:
-            self.create_task(generator.aclose())
+            self.create_task(generator.aclose()).closes_generator = True
+
+
+def _told_nothing(context: dict[str, Any]) -> None:
+    """Stands where nobody listens."""
 
 
 def _begin_all(calls: list[CallFuture]) -> None:
@@ -310,21 +337,25 @@ def _begin_all(calls: list[CallFuture]) -> None:
         call.begin()
 
 
+ENDINGS = 10_000
+"""How often code of one turn is told to end where it awaits."""
+
 CLOSINGS = 100
-"""How often code that waits is asked to end before it is left to the garbage collector."""
+"""How often code that waits is asked to end: a `finally` may hold that many awaits."""
 
 
-def close_coroutine(coroutine: Any) -> None:
-    """Closes code that waits; a `finally` that awaits is closed await by await."""
+def close_coroutine(coroutine: Any) -> bool:
+    """Closes code that waits; a `finally` that awaits is closed await by await. Whether it has ended."""
     for _ in range(CLOSINGS):
         try:
             coroutine.close()
         except RuntimeError:  # it awaited instead of ending
             continue
         except Exception:  # noqa: BLE001 - the turn is over: what a `finally` raises has no effect on it
-            return
+            return True
         else:
-            return
+            return True
+    return False
 
 
 def _no_current_task(loop: asyncio.AbstractEventLoop, task: Any) -> Any:
@@ -338,11 +369,15 @@ _swap_current_task: Callable[[asyncio.AbstractEventLoop, Any], Any] = getattr(
 
 
 _ACTIVITY = "Do it in an activity: `await context.call_activity(...)`"
+_EVENT = "Have a client raise an event, and await it in the orchestrator"
 _TASK = "Use `asyncio.create_task(...)` and await what you need"
 _ELSEWHERE = {
     "run_in_executor": ("threads and executors", _ACTIVITY),
     "set_default_executor": ("threads and executors", _ACTIVITY),
-    "call_soon_threadsafe": ("callbacks from threads", "Have a client raise an event, and await it in the orchestrator"),
+    "call_soon_threadsafe": (
+        "callbacks from threads",
+        _EVENT,
+    ),
     "getaddrinfo": ("network access", _ACTIVITY),
     "getnameinfo": ("network access", _ACTIVITY),
     "create_connection": ("network access", "Use `await context.call_http(...)`, or do it in an activity"),
@@ -370,8 +405,8 @@ _ELSEWHERE = {
     "connect_write_pipe": ("pipes", _ACTIVITY),
     "subprocess_shell": ("subprocesses", _ACTIVITY),
     "subprocess_exec": ("subprocesses", _ACTIVITY),
-    "add_signal_handler": ("signals", "Have a client raise an event, and await it in the orchestrator"),
-    "remove_signal_handler": ("signals", "Have a client raise an event, and await it in the orchestrator"),
+    "add_signal_handler": ("signals", _EVENT),
+    "remove_signal_handler": ("signals", _EVENT),
     "run_forever": ("a second run of the loop", _TASK),
     "run_until_complete": ("a second run of the loop", _TASK),
     "stop": ("stopping the loop", "Return from the orchestrator"),

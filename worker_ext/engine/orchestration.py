@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import inspect
 from collections import defaultdict, deque
-from collections.abc import Callable, Coroutine, Generator, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Raw, UnsetType
 
 from worker_ext.engine.clock import START
 from worker_ext.engine.determinism import ReplaySafeIds, ScheduledEvent, check_scheduled
-from worker_ext.engine.generations import opened, with_continue_as_new
+from worker_ext.engine.generations import is_late_answer, opened, with_continue_as_new
 from worker_ext.engine.in_flight import InFlight
 from worker_ext.engine.patches import Patches
 from worker_ext.engine.schedule import Schedule, TimerLimits
@@ -62,7 +62,7 @@ Steps = Generator[Any, Any, Any]
 
 
 _CLOSINGS = 100
-"""How often code that waits is asked to end before it is left to the garbage collector."""
+"""How often code that waits is asked to end: a `finally` may hold that many yields."""
 
 
 class OrchestrationExecutor:
@@ -100,6 +100,7 @@ class OrchestrationExecutor:
         self._branches: Branches | None = None
         self._aside: list[tuple[HistoryEvent, int]] | None = None
         self._next_waiter = -1
+        self._incoming: Iterator[tuple[HistoryEvent, int]] = iter(())
         self._awaited: Task | None = None
         self._again: actions.ContinueAsNew | None = None
         self._preserve = False
@@ -151,6 +152,19 @@ class OrchestrationExecutor:
             custom_status=UNSET if self.custom_status is None else Raw(self.custom_status.encode()),
             schema_version=self._schema_version(),
         )
+
+    def close(self) -> None:
+        """Cuts what holds this executor in a circle, so that it is freed when the caller lets go of it."""
+        self._let_go()
+        self._begin = _not_started
+        self._branches = self._awaited = self._error = None
+        self._incoming = iter(())
+        for waiters in self._waiters.values():
+            for wait in waiters:
+                wait.unlink()
+        self._waiters.clear()
+        self._calls.clear()
+        self.schedule.close()
 
     def _schema_version(self) -> int | UnsetType:
         """The schema of the reply: V4 adds only locks to V3, so without them V3 says the same to more extensions."""
@@ -223,6 +237,9 @@ class OrchestrationExecutor:
         self._running = True
         try:
             outcome = self._begin()
+        except SystemExit as error:
+            self._end(error=_ended_process(error))
+            return
         except Exception as error:  # noqa: BLE001 - whatever user code raises is the orchestrator's failure
             self._end(error=error)
             return
@@ -265,6 +282,8 @@ class OrchestrationExecutor:
                     return
         except StopIteration as stop:
             self._end(output=stop.value)
+        except SystemExit as error:
+            self._end(error=_ended_process(error))
         except Exception as error:  # noqa: BLE001 - whatever user code raises is the orchestrator's failure
             self._end(error=error)
         finally:
@@ -322,6 +341,8 @@ class OrchestrationExecutor:
                 self._end(output=branches.output, error=branches.error)
         except OrchestratorError as error:  # the loop itself gave up
             self._end(error=error)
+        except SystemExit as error:
+            self._end(error=_ended_process(error))
         finally:
             self._running = False
 
@@ -340,9 +361,7 @@ class OrchestrationExecutor:
 
     def _expects(self) -> bool:
         """Whether anything is under way that will wake the code."""
-        return self.schedule.expects or any(
-            not wait.dropped for waiters in self._waiters.values() for wait in waiters
-        )
+        return self.schedule.expects or any(not wait.dropped for waiters in self._waiters.values() for wait in waiters)
 
     def _end(self, *, output: Any = None, error: BaseException | None = None) -> None:
         self._ended = True
@@ -360,12 +379,13 @@ class OrchestrationExecutor:
 
     def _let_go(self) -> None:
         """Closes code that waits; the next turn replays it. A `finally` that yields is closed yield by yield."""
-        if self._branches is not None:
-            self._branches.let_go()
+        location = self._location()
+        if self._branches is not None and not self._branches.let_go():
+            self._end(error=_never_let_go(location))
         steps, self._steps = self._steps, None
+        if steps is None:
+            return
         for _ in range(_CLOSINGS):
-            if steps is None:
-                return
             try:
                 steps.close()
             except RuntimeError:  # it yielded instead of ending
@@ -374,6 +394,7 @@ class OrchestrationExecutor:
                 return
             else:
                 return
+        self._end(error=_never_let_go(location))
 
     # -- events ------------------------------------------------------------------------------------------------------
 
@@ -588,7 +609,7 @@ class OrchestrationExecutor:
         if self.schedule.schema is ReplaySchema.V1:
             return [*self.schedule.actions(ending=True), [self._again]]
         carried = [(START, event) for events in self._carried.values() for event in events]
-        raised = [entry for entries in self._buffered.values() for entry in entries]
+        raised = [entry for entries in self._buffered.values() for entry in entries if not is_late_answer(entry[1])]
         unconsumed = sorted([*carried, *raised], key=lambda entry: entry[0])
         elements = self.schedule.last_elements()
         return [with_continue_as_new(elements, self._again, unconsumed, preserve=self._preserve)]
@@ -646,6 +667,23 @@ _RECEIVERS: dict[type[Event], Callable[[OrchestrationExecutor, Any], None] | Non
 
 def _not_started() -> None:
     raise OrchestratorError("the executor was fed events before it was started")
+
+
+def _never_let_go(location: str | None) -> OrchestratorError:
+    """What code fails with that cannot be closed between two turns."""
+    return OrchestratorError(
+        f"the orchestrator at {location} goes on when it is told to end: it catches GeneratorExit, perhaps by a bare "
+        "`except:` in a loop, so it can never be let go between two turns. Catch Exception instead"
+    )
+
+
+def _ended_process(error: SystemExit) -> OrchestratorError:
+    """What an orchestrator fails with that tried to end the process it shares with all others."""
+    failure = OrchestratorError(
+        f"the orchestrator raised SystemExit({error.code!r}), as sys.exit() does. Return, or raise an error of your own"
+    )
+    failure.__cause__ = error
+    return failure
 
 
 def _text_of(error: BaseException) -> str:

@@ -4,7 +4,7 @@ History has no place for a note of our own, so a patch is marked by a leaf that 
 time, long past, is made of the patch's id. Where the code asks for the first time, and history already has another
 event under the id that the mark would take, the old code went on here; where it has the mark or nothing, the new may.
 
-Source: durable-functions JSON protocol, sections 4.3, 4.6 and 4.10.1 (a cancelled timer is recorded and blocks nothing).
+Source: durable-functions JSON protocol, sections 4.3, 4.6 and 4.10.1 (cancelled timers are recorded, block nothing).
 """
 
 from __future__ import annotations

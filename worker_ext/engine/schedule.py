@@ -46,6 +46,10 @@ HOST_MAX_RETRY_INTERVAL = timedelta(days=6)
 """The extension's default for the longest retry delay; it refuses retries where its timers are shorter."""
 
 
+def _told_nothing(wait: WaitTask) -> None:
+    """Stands where nobody listens."""
+
+
 @dataclass(frozen=True, slots=True)
 class TimerLimits:
     """What the extension's store takes: timers longer than `maximum` are cut into pieces of `interval`."""
@@ -87,7 +91,7 @@ class Schedule:
     def __init__(self, instance_id: str, begin: str, schema: ReplaySchema, limits: TimerLimits) -> None:
         self.instance_id = instance_id
         self.loop: DurableLoop | None = None
-        self.on_leave: Callable[[WaitTask], None] = lambda wait: None
+        self.on_leave: Callable[[WaitTask], None] = _told_nothing
         self.held: list[tuple[Leaf, bool]] = []
         self.joins = False
         self._numbered = 0
@@ -100,7 +104,7 @@ class Schedule:
         self.limits = limits
         self.leaves: list[Leaf] = []
         self.on_new_wait: Callable[[WaitTask], bool] | None = None
-        self.on_wait: Callable[[WaitTask], None] = lambda wait: None
+        self.on_wait: Callable[[WaitTask], None] = _told_nothing
         self.clock = ReplayClock(begin)
         self._frozen: list[Leaf | WaitTask | Item] = []
         self._last: Leaf | WaitTask | Item | None = None
@@ -130,6 +134,16 @@ class Schedule:
             self._last = last = Item(last, [last], [])
         if isinstance(last, Item):
             last.end()
+
+    def close(self) -> None:
+        """Lets go of everything that was scheduled; what user code keeps of it stays readable."""
+        for leaf in self.leaves:
+            if not leaf.settled or leaf.failed:
+                leaf.unlink()
+        self.leaves = []
+        self._frozen = []
+        self._last = self.loop = self.section = self.on_new_wait = None
+        self.on_wait = self.on_leave = _told_nothing
 
     # -- listing -----------------------------------------------------------------------------------------------------
 
@@ -185,7 +199,7 @@ class Schedule:
                 self.section = CriticalSection(leaf)
                 self.has_locked = True
         # The extension refuses retries where its timers may be shorter than their delays: then their parts are listed.
-        self._last = item = Item(None if new.retries and not self._repeats_by_host else node, [*new.leaves], new.waits)
+        self._last = item = Item(None if new.retries and not self._repeats_by_host else node, new.leaves, new.waits)
         for retry in new.retries:
             retry.begin(item)
         for wait in new.waits:
@@ -261,8 +275,14 @@ class Schedule:
 
     def start(self, leaf: Leaf) -> None:
         """Starts a leaf of an `async def` orchestrator: it joins what else was started since the last event."""
+        last = self._last
         if self.section is None:
-            self._join(leaf)
+            if self.joins and type(last) is Item and type(leaf) is Leaf:  # one of many, and the short way for it
+                leaf.id = len(self.leaves)
+                self.leaves.append(leaf)
+                last.join(leaf)
+            else:
+                self._join(leaf)
         else:
             self._start_in_section(self.section, leaf, is_inside=self.section.is_inside)
 
@@ -379,7 +399,8 @@ class Schedule:
         if isinstance(last, WaitTask):
             last = self._last = Item(last, [], [last])
         elif not isinstance(last, Item):
-            last = Item(last, [last], []) if last is not None else Item(None, [], [])
+            template = last if self.loop is None else None
+            last = Item(template, [last], []) if last is not None else Item(None, [], [])
             self._last = last
         last.consume(wait)
 

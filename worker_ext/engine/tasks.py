@@ -51,6 +51,9 @@ class Watcher(Protocol):
     def member_cancelled(self, member: Task) -> None:
         """The task was cancelled and will never settle."""
 
+    def unlink(self) -> None:
+        """Nothing will be told any more."""
+
 
 class Task:
     """Something an orchestrator can yield or await.
@@ -162,6 +165,16 @@ class Task:
         if self._watcher is None and not self.settled:
             self.abandon()
 
+    def unlink(self) -> None:
+        """Forgets who watches this task, and an error, whose traceback leads back here: the turn is over."""
+        if self.failed:
+            self._value = None
+        watchers = (self._watcher, *(self._watchers or ()))
+        self._watcher = self._watchers = None
+        for watcher in watchers:
+            if watcher is not None:
+                watcher.unlink()
+
     def settle(self, value: Any, *, failed: bool = False) -> None:
         """Ends the task at the current position of the history."""
         self.settled = self.through = True
@@ -169,9 +182,11 @@ class Task:
         self._value = value
         self.at = self.schedule.position
         if self._watcher is not None:
-            self._watcher.member_settled(self)
+            watcher, self._watcher = self._watcher, None
+            watcher.member_settled(self)
         if self._watchers is not None:
-            for watcher in self._watchers:
+            watchers, self._watchers = self._watchers, None
+            for watcher in watchers:
                 watcher.member_settled(self)
 
     def member_settled(self, member: Task) -> None:
@@ -494,7 +509,8 @@ class EventOrTimeoutTask(WhenAnyTask):
 class LongTimerTask(Task):
     """A timer longer than the extension's store takes in one piece: a chain of shorter ones.
 
-    Cut as 1.7.0 does it: intervals while more than the maximum is left, then the rest.
+    For generators it is cut as 1.7.0 does it: intervals while more than the maximum is left, then the rest. Branches
+    have nothing of 1.7.0's to match: for them no piece is longer than the interval, so that they rarely need a sync.
     """
 
     __slots__ = ("_chunk", "fire_at", "first")
@@ -545,8 +561,9 @@ class LongTimerTask(Task):
 
     def _next_chunk(self) -> TimerTask:
         schedule = self.schedule
-        left = self.fire_at - schedule.now
-        end = schedule.now + schedule.limits.interval if left > schedule.limits.maximum else self.fire_at
+        limits = schedule.limits
+        longest = limits.maximum if schedule.loop is None else limits.interval
+        end = schedule.now + limits.interval if self.fire_at - schedule.now > longest else self.fire_at
         chunk = TimerTask(schedule, end)
         chunk.watch(self)
         return chunk

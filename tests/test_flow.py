@@ -1,0 +1,223 @@
+"""Flow helpers, each in an `async def` orchestrator and in its generator twin: the same actions, the same outcome."""
+
+from collections.abc import Callable, Generator
+from datetime import timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+import worker_ext as df
+from worker_ext import flow
+from worker_ext.protocol.actions import AnyAction
+from worker_ext.testing import HistoryBuilder, Turn, replay
+
+Context = df.DurableOrchestrationContext
+Helper = Callable[[Context], flow.Flow[Any]]
+Style = Callable[[Helper], Callable[[Context], Any]]
+
+
+def awaited(helper: Helper) -> Callable[[Context], Any]:
+    async def orchestrator(context: Context) -> Any:
+        return await helper(context)
+
+    return orchestrator
+
+
+def yielded(helper: Helper) -> Callable[[Context], Any]:
+    def orchestrator(context: Context) -> Generator[Any, Any, Any]:
+        return (yield from helper(context))
+
+    return orchestrator
+
+
+both = pytest.mark.parametrize("style", [awaited, yielded])
+
+
+def begun(*names: str) -> HistoryBuilder:
+    """The activities of these names were scheduled in the first batch."""
+    history = HistoryBuilder().started()
+    for task_id, name in enumerate(names):
+        history.scheduled(name, task_id)
+    return history
+
+
+def leaves(actions: tuple[AnyAction, ...] | list[AnyAction]) -> list[str]:
+    """What the actions come down to: names of activities, kinds of others, `x` behind cancelled timers."""
+    found = []
+    for action in actions:
+        if members := getattr(action, "compound_actions", ()):
+            found += leaves(members)
+        elif not hasattr(action, "compound_actions"):
+            name = getattr(action, "function_name", type(action).__name__)
+            found.append(name + ("x" if getattr(action, "is_canceled", False) else ""))
+    return found
+
+
+def started(turn: Turn) -> list[str]:
+    return leaves(turn.actions)
+
+
+@both
+class TestMap:
+    def letters(self, **options: Any) -> Helper:
+        return lambda context: flow.map(context.call_activity, "ABCD", **options)
+
+    def test_results_come_in_the_order_of_the_items(self, style: Style) -> None:
+        history = begun(*"ABCD").batch().completed(3, "d").completed(0, "a").completed(2, "c").completed(1, "b")
+        assert replay(style(self.letters()), history).output == ["a", "b", "c", "d"]
+
+    def test_no_more_than_the_limit_are_under_way(self, style: Style) -> None:
+        orchestrator = style(self.letters(limit=2))
+        assert started(replay(orchestrator, begun())) == ["A", "B"]
+        history = begun("A", "B").batch().completed(1, "b")
+        assert started(replay(orchestrator, history)) == ["A", "B", "C"]
+        history.scheduled("C", 2).batch().completed(2, "c").completed(0, "a")
+        assert started(replay(orchestrator, history)) == ["A", "B", "C", "D"]
+        assert replay(orchestrator, history.scheduled("D", 3).batch().completed(3, "d")).output == ["a", "b", "c", "d"]
+
+    def test_the_first_failure_ends_it(self, style: Style) -> None:
+        turn = replay(style(self.letters(limit=2)), begun("A", "B").batch().failed(1))
+        assert isinstance(turn.error, df.TaskFailedError)
+        assert started(turn) == ["A", "B"]
+
+    def test_all_failures_are_reported_together_when_asked_for(self, style: Style) -> None:
+        history = begun(*"ABCD").batch().failed(2, "c").completed(0).failed(1, "b").completed(3)
+        error = replay(style(self.letters(fail_fast=False)), history).error
+        assert isinstance(error, ExceptionGroup)
+        assert (error.message, [str(failure)[0] for failure in error.exceptions]) == ("2 of 4 failed", ["b", "c"])
+
+    def test_of_nothing_it_is_an_empty_list(self, style: Style) -> None:
+        assert replay(style(lambda context: flow.map(context.call_activity, [], limit=3)), begun()).output == []
+
+
+@both
+class TestRace:
+    def both_ways(self, context: Context) -> flow.Flow[Any]:
+        return flow.race(context.call_activity("A"), context.create_timer(timedelta(seconds=9)))
+
+    def test_the_first_to_end_wins_and_the_others_are_cancelled(self, style: Style) -> None:
+        turn = replay(style(self.both_ways), begun("A").timer_created(1).batch().completed(0, "a"))
+        assert (turn.output, started(turn)) == ("a", ["A", "CreateTimerx"])
+
+    def test_a_failure_wins_too(self, style: Style) -> None:
+        turn = replay(style(self.both_ways), begun("A").timer_created(1).batch().failed(0))
+        assert isinstance(turn.error, df.TaskFailedError)
+
+
+@both
+class TestTimeout:
+    def limited(self, context: Context) -> flow.Flow[Any]:
+        return flow.timeout(context.wait_for_external_event("go"), timedelta(seconds=9))
+
+    def test_what_ends_in_time_cancels_the_timer(self, style: Style) -> None:
+        turn = replay(style(self.limited), begun().timer_created(0).batch().raised("go", 1))
+        assert (turn.output, [name for name in started(turn) if "Wait" not in name]) == (1, ["CreateTimerx"])
+
+    def test_what_does_not_is_a_timeout(self, style: Style) -> None:
+        turn = replay(style(self.limited), begun().timer_created(0).batch(timedelta(seconds=9)).timer_fired(0))
+        assert isinstance(turn.error, TimeoutError)
+
+
+@both
+class TestCollect:
+    def approvals(self, timeout: timedelta | None) -> Helper:
+        return lambda context: flow.collect(context, "approval", 3, timeout=timeout)
+
+    def test_events_come_in_the_order_of_their_arrival(self, style: Style) -> None:
+        history = begun().batch().raised("Approval", 1).raised("other", 0).batch().raised("approval", 2)
+        assert not replay(style(self.approvals(None)), history).is_done
+        assert replay(style(self.approvals(None)), history.raised("approval", 3)).output == [1, 2, 3]
+
+    def test_too_few_in_time_are_an_error_that_has_them(self, style: Style) -> None:
+        history = begun().timer_created(0).batch().raised("approval", 1).raised("approval", 2)
+        error = replay(style(self.approvals(timedelta(seconds=5))), history.batch().timer_fired(0)).error
+        assert isinstance(error, flow.NotEnoughEventsError)
+        assert (str(error), error.events) == ("2 of 3 events 'approval' came in time", [1, 2])
+
+    def test_enough_in_time_cancel_the_timer(self, style: Style) -> None:
+        history = begun().timer_created(0).batch().raised("approval", 1).raised("approval", 2).raised("approval", 3)
+        turn = replay(style(self.approvals(timedelta(seconds=5))), history)
+        assert (turn.output, "CreateTimerx" in started(turn)) == ([1, 2, 3], True)
+
+
+async def trip(context: Context) -> Any:
+    async with flow.Saga() as saga:
+        for name in ("Flight", "Hotel", "Car"):
+            await context.call_activity(name)
+            saga.on_failure(partial(context.call_activity, f"Cancel{name}"))
+    return "booked"
+
+
+def trip_in_steps(context: Context) -> Generator[Any, Any, Any]:
+    saga = flow.Saga()
+    try:
+        for name in ("Flight", "Hotel", "Car"):
+            yield context.call_activity(name)
+            saga.on_failure(partial(context.call_activity, f"Cancel{name}"))
+    except df.TaskFailedError as error:
+        yield from saga.undo(error)
+    return "booked"
+
+
+@pytest.mark.parametrize("orchestrator", [trip, trip_in_steps])
+class TestSaga:
+    def two_booked(self) -> HistoryBuilder:
+        history = begun("Flight").batch().completed(0).scheduled("Hotel", 1).batch().completed(1)
+        return history.scheduled("Car", 2).batch().failed(2, "no car")
+
+    def test_nothing_is_undone_where_nothing_fails(self, orchestrator: Callable[[Context], Any]) -> None:
+        history = begun("Flight").batch().completed(0).scheduled("Hotel", 1).batch().completed(1)
+        turn = replay(orchestrator, history.scheduled("Car", 2).batch().completed(2))
+        assert (turn.output, started(turn)) == ("booked", ["Flight", "Hotel", "Car"])
+
+    def test_steps_are_undone_in_reverse_order_and_the_error_is_raised(
+        self, orchestrator: Callable[[Context], Any]
+    ) -> None:
+        history = self.two_booked().scheduled("CancelHotel", 3)
+        assert started(replay(orchestrator, history)) == ["Flight", "Hotel", "Car", "CancelHotel"]
+        turn = replay(orchestrator, history.batch().completed(3).scheduled("CancelFlight", 4).batch().completed(4))
+        assert str(turn.error).startswith("no car")
+        assert started(turn)[3:] == ["CancelHotel", "CancelFlight"]
+
+    def test_a_compensation_that_fails_stops_no_other_and_is_reported_too(
+        self, orchestrator: Callable[[Context], Any]
+    ) -> None:
+        history = self.two_booked().scheduled("CancelHotel", 3).batch().failed(3, "no way")
+        turn = replay(orchestrator, history.scheduled("CancelFlight", 4).batch().completed(4))
+        assert isinstance(turn.error, ExceptionGroup)
+        assert [str(error)[:6] for error in turn.error.exceptions] == ["no car", "no way"]
+        assert started(turn)[3:] == ["CancelHotel", "CancelFlight"]
+
+
+@pytest.mark.parametrize(
+    "helper, message",
+    [
+        (lambda context: flow.map(context.call_activity, "A", limit=0), "expected 1 or more, found 0"),
+        (lambda context: flow.race(), "given nothing to wait for"),
+    ],
+)
+@both
+def test_misuse_says_what_was_expected(helper: Helper, message: str, style: Style) -> None:
+    assert message in str(replay(style(helper), begun()).error)
+
+
+def test_a_generator_can_pass_tasks_only() -> None:
+    async def work() -> None: ...
+
+    coroutine = work()
+    turn = replay(yielded(lambda context: flow.race(coroutine)), begun())
+    coroutine.close()
+    assert "work on tasks of the context" in str(turn.error)
+
+
+def test_branches_may_be_mapped_over_coroutines() -> None:
+    async def orchestrator(context: Context) -> Any:
+        async def two_steps(name: str) -> str:
+            return f"{await context.call_activity(name)}{await context.call_activity(name.lower())}"
+
+        return await flow.map(two_steps, "AB", limit=1)
+
+    history = begun("A").batch().completed(0, 1).scheduled("a", 1).batch().completed(1, 2)
+    history.scheduled("B", 2).batch().completed(2, 3).scheduled("b", 3).batch().completed(3, 4)
+    assert replay(orchestrator, history).output == ["12", "34"]

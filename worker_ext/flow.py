@@ -1,0 +1,367 @@
+"""Flow helpers: patterns of orchestrators in plain code over tasks.
+
+Each can be awaited in an `async def` orchestrator and used with `yield from` in a generator:
+
+    results = await flow.map(lambda order: context.call_activity("Ship", order), orders, limit=10)
+    results = yield from flow.map(lambda order: context.call_activity("Ship", order), orders, limit=10)
+
+In an `async def` orchestrator whatever can be awaited will do; in a generator it must be tasks of the context.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
+from datetime import timedelta
+from types import TracebackType
+from typing import Any, Generic, Self, TypeVar
+
+from worker_ext.context import DurableOrchestrationContext
+from worker_ext.engine.tasks import LongTimerTask, Task, TimerTask, WaitTask, WhenAnyTask, timer_until
+
+__all__ = ["Flow", "NotEnoughEventsError", "Saga", "collect", "map", "race", "timeout"]
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+
+class Flow(Generic[T]):
+    """Something that can be awaited, or used with `yield from` in a generator. It is run once, by one of them."""
+
+    def __init__(
+        self, coroutine: Callable[[], Coroutine[Any, Any, T]], steps: Callable[[], Generator[Any, Any, T]]
+    ) -> None:
+        self._coroutine = coroutine
+        self._steps = steps
+
+    def __await__(self) -> Generator[Any, Any, T]:
+        return self._coroutine().__await__()
+
+    def __iter__(self) -> Generator[Any, Any, T]:
+        return self._steps()
+
+
+# ---------------------------------------------------------------- map
+
+
+def map(  # noqa: A001 - it is what map is, for work that takes time
+    function: Callable[[Item], Awaitable[T]], items: Iterable[Item], *, limit: int | None = None, fail_fast: bool = True
+) -> Flow[list[T]]:
+    """Runs a function for each item, so many at a time, and gives the results in the order of the items.
+
+    Args:
+        function: Makes what is awaited for an item; called when its turn has come.
+        items: What to run it for.
+        limit: How many may be under way at once; None for all.
+        fail_fast: Fail with the first failure, at once, and start no more. Else run everything, and fail with an
+            ExceptionGroup of what failed.
+
+    Raises:
+        ValueError: The limit is less than 1.
+    """
+    if limit is not None and limit < 1:
+        raise ValueError(f"limit says how many may run at once: expected 1 or more, found {limit}")
+    work = list(items)
+    return Flow(
+        lambda: _map_async(function, work, limit or len(work), fail_fast),
+        lambda: _map_steps(function, work, limit or len(work), fail_fast),
+    )
+
+
+async def _map_async(
+    function: Callable[[Item], Awaitable[T]], items: list[Item], limit: int, fail_fast: bool
+) -> list[T]:
+    results: dict[int, T] = {}
+    errors: dict[int, Exception] = {}
+    waiting = iter(enumerate(items))
+
+    async def work() -> None:
+        for index, item in waiting:
+            try:
+                results[index] = await function(item)
+            except Exception as error:
+                if fail_fast:
+                    raise
+                errors[index] = error
+
+    tasks = [asyncio.create_task(work()) for _ in range(min(limit, len(items)))]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        await _cancel(tasks)
+    return _in_order(results, errors, len(items))
+
+
+def _map_steps(
+    function: Callable[[Item], Awaitable[T]], items: list[Item], limit: int, fail_fast: bool
+) -> Generator[Any, Any, list[T]]:
+    results: dict[int, T] = {}
+    errors: dict[int, Exception] = {}
+    waiting = iter(enumerate(items))
+    running: dict[Task, int] = {}
+    while len(results) + len(errors) < len(items):
+        while len(running) < limit and (entry := next(waiting, None)) is not None:
+            running[_task(function(entry[1]))] = entry[0]
+        members = list(running)
+        yield WhenAnyTask(members[0].schedule, members)
+        for task in [task for task in members if task.is_completed]:
+            index = running.pop(task)
+            if not task.is_failed:
+                results[index] = task.result
+            elif fail_fast:
+                raise task.result
+            else:
+                errors[index] = task.result
+    return _in_order(results, errors, len(items))
+
+
+def _in_order(results: dict[int, T], errors: dict[int, Exception], count: int) -> list[T]:
+    if errors:
+        raise ExceptionGroup(f"{len(errors)} of {count} failed", [errors[index] for index in sorted(errors)])
+    return [results[index] for index in range(count)]
+
+
+# ---------------------------------------------------------------- race, timeout
+
+
+def race(*contenders: Awaitable[T]) -> Flow[T]:
+    """The outcome of whichever ends first, well or badly; the others are cancelled.
+
+    An activity or a sub-orchestration that has begun cannot be called back: the orchestration goes on without it, and
+    ends when it is through.
+
+    Raises:
+        ValueError: There are no contenders.
+    """
+    if not contenders:
+        raise ValueError("race was given nothing to wait for; pass at least one task")
+    return Flow(lambda: _race_async(contenders), lambda: _race_steps(contenders))
+
+
+async def _race_async(contenders: Iterable[Awaitable[T]]) -> T:
+    tasks = [asyncio.ensure_future(contender) for contender in contenders]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        winner = next(task for task in tasks if task.done())
+    finally:
+        await _cancel(tasks)
+    return winner.result()
+
+
+def _race_steps(contenders: Iterable[Awaitable[T]]) -> Generator[Any, Any, T]:
+    tasks = [_task(contender) for contender in contenders]
+    winner: Task = yield WhenAnyTask(tasks[0].schedule, tasks)
+    for task in tasks:
+        if task is not winner:
+            _give_up(task)
+    result: T = _outcome(winner)
+    return result
+
+
+def timeout(awaitable: Awaitable[T], after: timedelta) -> Flow[T]:
+    """The outcome of something that must end in time.
+
+    Args:
+        awaitable: What to wait for. It is cancelled when the time is over.
+        after: How long it may take.
+
+    Raises:
+        TimeoutError: It has not ended in time; raised where the result is awaited.
+    """
+    return Flow(lambda: asyncio.wait_for(awaitable, after.total_seconds()), lambda: _timeout_steps(awaitable, after))
+
+
+def _timeout_steps(awaitable: Awaitable[T], after: timedelta) -> Generator[Any, Any, T]:
+    task = _task(awaitable)
+    timer = timer_until(task.schedule, task.schedule.now + after)
+    winner = yield WhenAnyTask(task.schedule, [task, timer])
+    if winner is timer:
+        _give_up(task)
+        raise TimeoutError(f"it took longer than {after}")
+    timer.cancel()
+    result: T = _outcome(task)
+    return result
+
+
+def _outcome(task: Task) -> Any:
+    if task.is_failed:
+        raise task.result
+    return task.result
+
+
+def _give_up(task: Task) -> None:
+    """Lets go of a task in a generator: what can be cancelled is."""
+    if isinstance(task, TimerTask | LongTimerTask) and not task.is_completed:
+        task.cancel()
+    elif isinstance(task, WaitTask):
+        task.dropped = True
+
+
+async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
+    """Cancels what still runs, and waits for it to end."""
+    running = [task for task in tasks if not task.done()]
+    for task in running:
+        task.cancel()
+    if running:
+        await asyncio.wait(running)
+
+
+def _task(awaitable: object) -> Task:
+    if not isinstance(awaitable, Task):
+        raise TypeError(
+            f"in a generator the helpers of worker_ext.flow work on tasks of the context, and found {awaitable!r}. "
+            "Pass what its methods return, or write the orchestrator as `async def`"
+        )
+    return awaitable
+
+
+# ---------------------------------------------------------------- events
+
+
+class NotEnoughEventsError(TimeoutError):
+    """Fewer events came in time than were asked for.
+
+    Attributes:
+        events: The payloads of those that came.
+    """
+
+    def __init__(self, name: str, count: int, events: list[Any]) -> None:
+        super().__init__(f"{len(events)} of {count} events {name!r} came in time")
+        self.events = events
+
+
+def collect(
+    context: DurableOrchestrationContext,
+    name: str,
+    count: int,
+    *,
+    expected_type: type | None = None,
+    timeout: timedelta | None = None,
+) -> Flow[list[Any]]:
+    """The payloads of so many events of one name, in the order in which they came.
+
+    Args:
+        context: The orchestrator's context.
+        name: The events' name.
+        count: How many to wait for.
+        expected_type: The type to read their payloads as.
+        timeout: How long all of them together may take; None for ever.
+
+    Raises:
+        NotEnoughEventsError: Fewer came in time; raised where the result is awaited.
+    """
+
+    def wait() -> Task:
+        return context.wait_for_external_event(name, expected_type)
+
+    async def in_coroutine() -> list[Any]:
+        events: list[Any] = []
+        try:
+            async with asyncio.timeout(None if timeout is None else timeout.total_seconds()) as scope:
+                while len(events) < count:
+                    events.append(await wait())
+        except TimeoutError as error:
+            if not scope.expired():
+                raise
+            raise NotEnoughEventsError(name, count, events) from error
+        return events
+
+    def in_generator() -> Generator[Any, Any, list[Any]]:
+        events: list[Any] = []
+        timer = None if timeout is None else context.create_timer(timeout)
+        while len(events) < count:
+            event = wait()
+            if timer is None:
+                events.append((yield event))
+            elif (yield context.task_any([timer, event])) is timer:
+                _give_up(event)
+                raise NotEnoughEventsError(name, count, events)
+            else:
+                events.append(_outcome(event))
+        if timer is not None and not timer.is_completed:
+            timer.cancel()
+        return events
+
+    return Flow(in_coroutine, in_generator)
+
+
+# ---------------------------------------------------------------- saga
+
+
+class Saga:
+    """Steps that are undone, the last one first, when a later one fails.
+
+    async with Saga() as saga:
+        flight = await context.call_activity("BookFlight", trip)
+        saga.on_failure(lambda: context.call_activity("CancelFlight", flight))
+        hotel = await context.call_activity("BookHotel", trip)
+        saga.on_failure(lambda: context.call_activity("CancelHotel", hotel))
+
+    Every compensation is run, also when one before it fails. Then the block's error is raised; where compensations
+    failed, an ExceptionGroup of it and of theirs. In a generator:
+
+        try:
+            flight = yield context.call_activity("BookFlight", trip)
+            saga.on_failure(lambda: context.call_activity("CancelFlight", flight))
+            ...
+        except Exception as error:
+            yield from saga.undo(error)
+    """
+
+    def __init__(self) -> None:
+        self._compensations: list[Callable[[], Awaitable[Any]]] = []
+
+    def on_failure(self, compensation: Callable[[], Awaitable[Any]]) -> None:
+        """Has something done when a later step fails.
+
+        Args:
+            compensation: Makes what is awaited then.
+        """
+        self._compensations.append(compensation)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is not None and not isinstance(
+            error, GeneratorExit
+        ):  # which only lets the code go until it is replayed
+            await self.undo(error)
+
+    def undo(self, error: BaseException) -> Flow[None]:
+        """Runs the compensations, the last one first, and raises.
+
+        Args:
+            error: What the saga has failed with.
+
+        Raises:
+            BaseException: The error, or a group of it and of what compensations failed with.
+        """
+        return Flow(lambda: self._undo_async(error), lambda: self._undo_steps(error))
+
+    async def _undo_async(self, error: BaseException) -> None:
+        failures: list[BaseException] = []
+        while self._compensations:
+            try:
+                await self._compensations.pop()()
+            except Exception as failure:  # noqa: BLE001 - the others are to be run as well; raised below
+                failures.append(failure)
+        _raise_all(error, failures)
+
+    def _undo_steps(self, error: BaseException) -> Generator[Any, Any, None]:
+        failures: list[BaseException] = []
+        while self._compensations:
+            try:
+                yield _task(self._compensations.pop()())
+            except Exception as failure:  # noqa: BLE001 - the others are to be run as well; raised below
+                failures.append(failure)
+        _raise_all(error, failures)
+
+
+def _raise_all(error: BaseException, failures: list[BaseException]) -> None:
+    if failures:
+        text = f"the saga failed, and so did {len(failures)} of its compensations"
+        raise BaseExceptionGroup(text, [error, *failures])
+    raise error
