@@ -6,9 +6,10 @@ do with the same payload.
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import json
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Coroutine, Generator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -35,7 +36,7 @@ class Shape:
 
     name: str
     history: Callable[[int], Iterator[JSON]]
-    orchestrator: Callable[[Any], Generator[Any, Any, Any]]
+    orchestrator: Callable[[Any], Generator[Any, Any, Any] | Coroutine[Any, Any, Any]]
     steps: Callable[[int], Generator[JSON, Any, Any]]
     completion: int
     result: str | None
@@ -212,6 +213,37 @@ def _events(context: Any) -> Generator[Any, Any, int]:
     return int(context.get_input())
 
 
+# ---------------------------------------------------------------- the same as `async def`
+
+
+async def _chain_async(context: Any) -> int:
+    for i in range(context.get_input()):
+        await context.call_activity("say_hello", i)
+    return int(context.get_input())
+
+
+async def _fan_out_async(context: Any) -> int:
+    return len(await asyncio.gather(*(context.call_activity("say_hello", i) for i in range(context.get_input()))))
+
+
+async def _timers_async(context: Any) -> int:
+    for _ in range(context.get_input()):
+        await context.create_timer(context.current_utc_datetime + timedelta(seconds=1))
+    return int(context.get_input())
+
+
+async def _children_async(context: Any) -> int:
+    for i in range(context.get_input()):
+        await context.call_sub_orchestrator("child", i)
+    return int(context.get_input())
+
+
+async def _events_async(context: Any) -> int:
+    for _ in range(context.get_input()):
+        await context.wait_for_external_event("approval")
+    return int(context.get_input())
+
+
 # ---------------------------------------------------------------- their floors
 
 
@@ -246,4 +278,9 @@ SHAPES = [
     Shape("sub-orchestrations", _child_history, _children, _bare_children, 8, "Result"),
     Shape("chain of 10 kB", _big_history, _chain, _bare_calls, 5, "Result", least_size=1000),
     Shape("events", _event_history, _events, _bare_waits, 15, "Input"),
+    Shape("async chain", _chain_history, _chain_async, _bare_calls, 5, "Result"),
+    Shape("async fan-out", _fan_out_history, _fan_out_async, _bare_calls, 5, "Result"),
+    Shape("async timers", _timer_history, _timers_async, _bare_timers, 11, None),
+    Shape("async sub-orchestrations", _child_history, _children_async, _bare_children, 8, "Result"),
+    Shape("async events", _event_history, _events_async, _bare_waits, 15, "Input"),
 ]

@@ -2,15 +2,14 @@
 
 The floor reads the payload with orjson, sends each result to a bare generator, and writes the actions that it yielded
 with orjson. Contenders take turns within a round, and each ratio is that of one round, so that a machine that slows
-down slows all of them.
+down slows all of them. What runs in a Python of its own is compared with the floor in that Python.
 """
 
 from __future__ import annotations
 
-import gc
 import importlib
 import importlib.util
-import time
+import inspect
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -18,51 +17,36 @@ import orjson
 
 from worker_ext.handlers import run_orchestrator
 
+from . import peers
+from .floors import replay_floor
 from .payloads import SHAPES, Shape
 from .report import Row
+from .rounds import FLOOR, compare
 
 Replay = Callable[[str], str]
-ROUND_SECONDS = 0.1
-"""How long a contender runs within a round, at least once."""
 
 
 def measure(sizes: Sequence[int], rounds: int, shapes: Sequence[str] | None = None) -> Iterator[Row]:
     """Replays each shape at each size."""
-    for shape in SHAPES:
-        if shapes and shape.name not in shapes:
-            continue
-        for n in sizes:
-            if n >= shape.least_size:
-                yield from _measure(shape, n, rounds)
+    with peers.started() as peer:
+        for shape in SHAPES:
+            if shapes and shape.name not in shapes:
+                continue
+            for n in sizes:
+                if n >= shape.least_size:
+                    yield from _measure(shape, n, rounds, peer)
 
 
-def _measure(shape: Shape, n: int, rounds: int) -> Iterator[Row]:
+def _measure(shape: Shape, n: int, rounds: int, peer: peers.Peer | peers.PeerError) -> Iterator[Row]:
     payload = shape.payload(n)
-    contenders = {"floor": _floor(shape), "worker_ext": _ours(shape)}
-    if importlib.util.find_spec("azure.durable_functions") is not None:
-        contenders["azure-functions-durable"] = _peer(shape)
-    repeats = {}
+    contenders = {FLOOR: replay_floor(shape), "worker_ext": _ours(shape)}
+    is_async = inspect.iscoroutinefunction(shape.orchestrator)
+    if not is_async and importlib.util.find_spec("azure.durable_functions") is not None:
+        contenders[peers.installed_name()] = _peer(shape)
     for who, replay in contenders.items():
         _check(who, replay(payload), n)
-        repeats[who] = max(1, int(ROUND_SECONDS / seconds_of(replay, payload, 1)))
-    seconds: dict[str, list[float]] = {who: [] for who in contenders}
-    for _ in range(rounds):
-        for who, replay in contenders.items():
-            seconds[who].append(seconds_of(replay, payload, repeats[who]))
-    floor = seconds.pop("floor")
-    name = f"replay {shape.name} N={n}"
-    yield Row.of(name, "floor", "ms", [value * 1e3 for value in floor])
-    for who, values in seconds.items():
-        yield Row.of(name, who, "x floor", [value / least for value, least in zip(values, floor, strict=True)])
-
-
-def seconds_of(run: Callable[[str], object], payload: str, repeats: int) -> float:
-    """Seconds that one run takes, the mean of several."""
-    gc.collect()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        run(payload)
-    return (time.perf_counter() - start) / repeats
+    prepared = peers.PeerError("it has no async orchestrators") if is_async else peers.prepared(peer, shape.name, n)
+    yield from compare(f"replay {shape.name} N={n}", "ms", contenders, payload, rounds, prepared)
 
 
 def _check(who: str, reply: str, n: int) -> None:
@@ -79,26 +63,6 @@ def _leaves(actions: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
             yield from _leaves(action["compoundActions"])
         else:
             yield action
-
-
-def _floor(shape: Shape) -> Replay:
-    completion, result = shape.completion, shape.result
-
-    def replay(payload: str) -> str:
-        request = orjson.loads(payload)
-        steps = shape.steps(int(request["input"]))
-        actions = [next(steps)]
-        output = None
-        try:
-            for event in request["history"]:
-                if event["EventType"] == completion:
-                    actions.append(steps.send(event[result] if result else None))  # noqa: PERF401 - keeps what came before the end
-        except StopIteration as stop:
-            output = stop.value
-        state = {"isDone": True, "actions": [actions], "output": output, "schemaVersion": 2}
-        return orjson.dumps(state).decode()
-
-    return replay
 
 
 def _ours(shape: Shape) -> Replay:

@@ -10,20 +10,25 @@ from dataclasses import asdict, dataclass
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: the middle of its samples, and how far they went."""
+    """One figure: the middle of its samples, and how far they went; none where there is no sample."""
 
     measure: str
     who: str
     unit: str
-    median: float
-    least: float
-    most: float
+    median: float | None
+    least: float | None
+    most: float | None
     samples: int
 
     @classmethod
     def of(cls, measure: str, who: str, unit: str, samples: Sequence[float]) -> Row:
         """Sums up what was measured."""
         return cls(measure, who, unit, statistics.median(samples), min(samples), max(samples), len(samples))
+
+    @classmethod
+    def missing(cls, measure: str, who: str, reason: str) -> Row:
+        """Says what was not measured, and why, where the unit would be."""
+        return cls(measure, who, f"not measured: {reason}", None, None, None, 0)
 
 
 FIELDS = ("measure", "who", "unit", "median", "least", "most", "samples")
@@ -36,7 +41,9 @@ def render(rows: Sequence[Row], form: str) -> str:
     cells = [FIELDS, *(tuple(_cell(getattr(row, field)) for field in FIELDS) for row in rows)]
     if form == "tsv":
         return "\n".join("\t".join(row) for row in cells)
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    # A reason for nothing being measured may be long, and has its line to itself.
+    measured = [row for row in cells if row[-1] != "0"]
+    widths = [max(map(len, column)) for column in zip(*measured, strict=True)]
     return "\n".join(_line(row, widths) for row in cells)
 
 
@@ -47,6 +54,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "-"
     if isinstance(value, float):
         return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
     return str(value)
