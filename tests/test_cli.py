@@ -75,6 +75,26 @@ class TestHelp:
         assert ".worker_ext/<task hub>.db" in text
         assert "worker-ext start my_app --port 7072" in text
 
+    def test_every_command_the_readme_names_is_in_the_help(self) -> None:
+        readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+        (tools,) = re.findall(r"^\| tools \|([^|]*)\|", readme, re.MULTILINE)
+        named = set(re.findall(r"worker-ext ([a-z][a-z-]+)", readme)) | set(re.findall(r"`([a-z-]+)`", tools))
+        listed = re.findall(r"^  ([a-z-]+)  +[A-Z]", run("--help").stdout, re.MULTILINE)
+        assert len(named) > 10
+        assert named - set(listed) == set()
+
+    @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
+    @pytest.mark.parametrize("words", [["--help"], ["list", "--help"]])
+    def test_output_that_cannot_be_written_is_one_message(self, words: list[str]) -> None:
+        with Path("/dev/full").open("w") as full:
+            done = subprocess.run(
+                [*cli(), *words], stdout=full, stderr=subprocess.PIPE, text=True, timeout=PATIENCE, check=False
+            )
+        assert (done.returncode, done.stderr) == (
+            1,
+            "worker-ext: the output cannot be written: No space left on device\n",
+        )
+
     @pytest.mark.parametrize("missing", ["click", "grpc", "aiohttp"])
     def test_without_the_extra_it_says_what_to_install(self, app: Path, missing: str) -> None:
         code = f"import sys; sys.modules[{missing!r}] = None\nfrom worker_ext.cli import main\nmain(sys.argv[1:])"
@@ -208,7 +228,6 @@ class TestStart:
             host.stop()
         assert [line for line in host.output if re.match("badly|hourly|stored|switched_off", line)] == [
             "badly_routed: not served: route '{broken:nonsense}': parameter 'broken': unknown constraint 'nonsense'",
-            "hourly: timerTrigger, not fired locally",
             "stored: not served: its output binding 'blob' needs a service that is not here",
             "switched_off: disabled by the app settings",
         ]

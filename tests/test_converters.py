@@ -14,6 +14,7 @@ from worker_ext.context import DurableOrchestrationContext
 from worker_ext.converters import CONVERTERS
 from worker_ext.decorators import Blueprint, DFApp
 from worker_ext.errors import AppError, PayloadError
+from worker_ext.protocol import codec
 
 
 @dataclass
@@ -221,6 +222,12 @@ def test_an_activitys_result_leaves_as_json(value: Any, text: str) -> None:
 def test_an_activitys_result_that_is_no_json_is_named() -> None:
     with pytest.raises(TypeError, match=r"a value of type builtins\.object cannot be written as JSON"):
         CONVERTERS["activityTrigger"].encode({"a": object()}, expected_type=None)
+
+
+def test_an_activitys_result_that_no_message_holds_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codec, "MAX_CHARACTERS", 10)
+    with pytest.raises(ValueError, match="the payload has 14 characters, and a message holds at most 10"):
+        CONVERTERS["activityTrigger"].encode("a long value", expected_type=None)
 
 
 @pytest.mark.parametrize("data", [Datum("{}", "string"), Datum("{}", "json"), Datum(b"{}", "bytes")])

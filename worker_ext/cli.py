@@ -5,6 +5,8 @@ What a command needs is imported when it runs: `--help` must be quick, and the b
 
 from __future__ import annotations
 
+import errno
+import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
 
 # Top-level modules of the extra `host`.
 _HOST_EXTRA = frozenset({"aiohttp", "click", "croniter", "google", "grpc", "rich", "watchfiles"})
+# What a write says when the disk behind standard output takes no more. A reader that has gone (EPIPE) is click's.
+_UNWRITABLE = frozenset({errno.ENOSPC, errno.EFBIG, errno.EIO, getattr(errno, "EDQUOT", errno.ENOSPC)})
 _EPILOG = """\b
 Examples:
   worker-ext start my_app
@@ -47,6 +51,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         sys.exit(f"worker-ext: {error.name} is not installed. The command needs it: pip install 'worker-ext[host]'")
     except KeyboardInterrupt:
         sys.exit(130)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE or error.filename is not None:
+            raise
+        # What is still in the buffer would be tried again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(f"worker-ext: the output cannot be written: {error.strerror}")
 
 
 def _commands() -> click.Group:

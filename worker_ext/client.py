@@ -15,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
 import azure.functions as func
+from msgspec.structs import replace
 
 from worker_ext import management
 from worker_ext.bulk import BulkResult, Progress, for_each
@@ -24,7 +25,7 @@ from worker_ext.http_transport import AiohttpTransport, Response, Transport
 from worker_ext.protocol import codec
 from worker_ext.protocol.client import DurableClientPayload, OrchestrationRuntimeStatus
 from worker_ext.protocol.entity import EntityId
-from worker_ext.status import DurableOrchestrationStatus, EntityStateResponse, PurgeHistoryResult
+from worker_ext.status import DurableOrchestrationStatus, EntityStateResponse, EntityStatus, PurgeHistoryResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,6 +36,8 @@ _ENDED_ALREADY = "the instance has ended and takes no events"
 
 class DurableOrchestrationClient:
     """Starts, queries and manages orchestration instances and entities.
+
+    An ID or a name that is empty or only dots raises ValueError: the host would read it as part of another address.
 
     Args:
         context: The text of the durable client binding.
@@ -91,7 +94,7 @@ class DurableOrchestrationClient:
 
         Args:
             orchestration_function_name: The orchestrator.
-            instance_id: The new instance's ID; by default the host makes one up.
+            instance_id: The new instance's ID; the host makes one up where it is None or empty.
             client_input: What `context.get_input()` gives: a JSON value or an object with `to_json`.
             version: What `context.version` gives; by default `defaultVersion` of host.json.
 
@@ -102,7 +105,7 @@ class DurableOrchestrationClient:
             ClientError: The host refused; its message says why.
             TypeError: The input cannot be written as JSON.
         """
-        names = (orchestration_function_name,) if instance_id is None else (orchestration_function_name, instance_id)
+        names = (orchestration_function_name, instance_id) if instance_id else (orchestration_function_name,)
         text = None if client_input is None else codec.encode_as_json(client_input)
         response = await self._send(
             "POST", management.path("orchestrators", *names), {"version": version}, text, management.trace_headers()
@@ -288,7 +291,7 @@ class DurableOrchestrationClient:
         if event_name == "":
             raise ValueError("event_name must be a non-empty string.")
         path = management.path("instances", instance_id, "raiseEvent", event_name)
-        response = await self._transport.send(self._endpoint.request("POST", path, value=value))
+        response = await self._send("POST", path, value=value)
         management.expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
 
     async def terminate(self, instance_id: str, reason: str) -> None:
@@ -373,10 +376,40 @@ class DurableOrchestrationClient:
             ClientError: The host could not answer.
         """
         response = await self._send("GET", _entity_path(entityId), _hub(task_hub_name, connection_name))
+        management.expect(response, {200, 404}, str(entityId))
         if response.status == 404:
             return EntityStateResponse(False)
-        management.expect(response, {200}, str(entityId))
         return EntityStateResponse(True, management.body(response))
+
+    async def list_entities(
+        self,
+        name: str | None = None,
+        last_operation_from: datetime | None = None,
+        last_operation_to: datetime | None = None,
+        *,
+        fetch_state: bool = False,
+        page_size: int | None = None,
+    ) -> AsyncGenerator[EntityStatus, None]:
+        """Goes through the entities that fit, a page at a time: `async for entity in client.list_entities(): ...`.
+
+        Args:
+            name: Of this entity function.
+            last_operation_from: With a last operation at this time or later; a naive time is UTC.
+            last_operation_to: With a last operation at this time or earlier; a naive time is UTC.
+            fetch_state: Whether the states come along.
+            page_size: How many entities the host sends at a time; by default 100.
+
+        Raises:
+            ClientError: The host could not answer.
+        """
+        query = {
+            "lastOperationTimeFrom": management.utc_text(last_operation_from),
+            "lastOperationTimeTo": management.utc_text(last_operation_to),
+            "fetchState": "true" if fetch_state else None,
+            "top": None if page_size is None else str(page_size),
+        }
+        async for item in self._items(management.path("entities", *([name] if name else [])), query):
+            yield EntityStatus.from_json(item)
 
     async def signal_entity(
         self,
@@ -537,8 +570,11 @@ class DurableOrchestrationClient:
         query: Mapping[str, str | None] | None = None,
         text: str | None = None,
         headers: Mapping[str, str] | None = None,
+        value: Any = management.ABSENT,
     ) -> Response:
-        return await self._transport.send(self._endpoint.request(method, path, query, text, headers))
+        request = self._endpoint.request(method, path, query, text, headers, value)
+        # The query has the key in it, which no message may show.
+        return replace(await self._transport.send(request), origin=request.url.partition("?")[0])
 
     async def _manage(
         self, instance_id: str, verb: str, query: Mapping[str, str | None], accepted: set[int]
@@ -551,26 +587,30 @@ class DurableOrchestrationClient:
         return [status async for status in self._pages(query)]
 
     async def _pages(self, query: Mapping[str, str | None]) -> AsyncGenerator[DurableOrchestrationStatus, None]:
+        async for item in self._items("instances/", query):
+            yield DurableOrchestrationStatus.from_json(item)
+
+    async def _items(self, path: str, query: Mapping[str, str | None]) -> AsyncGenerator[Any, None]:
         """Every page of a listing; a page but the last comes with the token that asks for the next one."""
         token = ""
         while True:
             headers = {management.CONTINUATION_HEADER: token} if token else {}
-            response = await self._send("GET", "instances/", query, headers=headers)
+            response = await self._send("GET", path, query, headers=headers)
             management.expect(response, {200}, None)
             page = management.body(response)
             if not isinstance(page, list):
-                raise ClientError(response.status, None, f"expected a JSON array of statuses, found {page!r:.100}")
+                raise ClientError(response.status, None, f"expected a JSON array, found {page!r:.100}")
             for item in page:
-                yield DurableOrchestrationStatus.from_json(item)
+                yield item
             token = response.headers.get(management.CONTINUATION_HEADER, "")
             if not token:
                 return
 
     @staticmethod
     def _purged(response: Response, instance_id: str | None) -> PurgeHistoryResult:
+        management.expect(response, {200, 404}, instance_id)
         if response.status == 404:
             return PurgeHistoryResult(instancesDeleted=0)
-        management.expect(response, {200}, instance_id)
         answer = management.read_object(management.body(response), response, instance_id)
         return PurgeHistoryResult.from_json(answer)
 

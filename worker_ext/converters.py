@@ -149,8 +149,9 @@ class ActivityTriggerConverter(meta.InConverter, meta.OutConverter, binding=None
 
         Raises:
             TypeError: The result, or something in it, cannot be written as JSON.
+            ValueError: The result is nested too deeply, or too long for a message.
         """
-        return meta.Datum(codec.encode_value(obj), "json")
+        return meta.Datum(codec.check_size(codec.encode_value(obj)), "json")
 
     @classmethod
     def has_implicit_output(cls) -> bool:

@@ -33,11 +33,12 @@ class Request(Struct, frozen=True):
 
 
 class Response(Struct, frozen=True):
-    """Its answer; names of headers are in lower case."""
+    """Its answer; names of headers are in lower case. Where it came from, without the query, the client adds."""
 
     status: int
     body: bytes = b""
     headers: Mapping[str, str] = field(default_factory=dict)
+    origin: str = ""
 
 
 class Transport(Protocol):

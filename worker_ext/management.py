@@ -8,6 +8,8 @@ Source: durable-functions JSON protocol, sections on the HTTP APIs and on what t
 
 from __future__ import annotations
 
+import html
+import re
 import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -25,6 +27,7 @@ ABSENT: Any = object()
 """The value of a body that has none; None is null."""
 
 _NO_INSTANCE = "there is no such instance"
+_TITLE = re.compile(rb"<title[^>]*>(.*?)</title>", re.IGNORECASE | re.DOTALL)
 
 Words = Mapping[int, str]
 """How 1.7.0 words the refusal of a request, by status; 0 stands for every other one."""
@@ -94,7 +97,14 @@ class Endpoint:
 
 
 def path(*segments: str) -> str:
-    """A path of quoted segments."""
+    """A path of quoted segments.
+
+    Raises:
+        ValueError: A segment is none, so that another address would be asked: that of all instances, for one.
+    """
+    for segment in segments:
+        if segment in ("", ".", ".."):
+            raise ValueError(f"expected an ID or a name, found {segment!r}, which would change what is asked for")
     return "/".join(quote(segment, safe="") for segment in segments)
 
 
@@ -121,8 +131,8 @@ def filter_query(
     """
     names = [OrchestrationRuntimeStatus(status).value for status in runtime_status or ()]
     return {
-        "createdTimeFrom": _utc(created_time_from),
-        "createdTimeTo": _utc(created_time_to),
+        "createdTimeFrom": utc_text(created_time_from),
+        "createdTimeTo": utc_text(created_time_to),
         "runtimeStatus": ",".join(names) or None,
     }
 
@@ -150,7 +160,7 @@ def purge_query(
     return query
 
 
-def _utc(time: datetime | None) -> str | None:
+def utc_text(time: datetime | None) -> str | None:
     """The wire form of a time; a naive one is taken as UTC."""
     if time is None:
         return None
@@ -181,9 +191,10 @@ def expect(
         explanations: What to say where the host says nothing, as `s410="..."`.
 
     Raises:
-        ClientError: The status is another one.
+        ClientError: The status is another one, or the answer is not one of the management API.
     """
-    if response.status not in accepted:
+    # An accepted 400 or 500 is a false status whatever came with it, as in 1.7.0.
+    if response.status not in accepted or (response.status not in {400, 500} and _is_foreign(response)):
         refuse(response, instance_id, words, explanations.get(f"s{response.status}"))
 
 
@@ -191,16 +202,39 @@ def refuse(
     response: Response, instance_id: str | None, words: Words = UNEXPECTED, explanation: str | None = None
 ) -> NoReturn:
     """Raises the error of an answer: in the words of 1.7.0, then in the host's where it has any."""
-    said = _message(body(response))
-    if explanation is None and response.status == 404 and instance_id is not None:
-        explanation = _NO_INSTANCE
     text = words.get(response.status, words.get(0, "")).format(status=response.status, instance_id=instance_id)
+    is_about_instance = instance_id is not None and words is not STARTING
+    if _is_foreign(response) or (response.status == 404 and not response.body.strip() and not is_about_instance):
+        stranger = f"{response.status} from {response.origin}: not a Durable management API{_title(response)}"
+        raise ClientError(response.status, None, stranger, text=": ".join(filter(None, (text, stranger))))
+    said = _message(body(response))
+    if explanation is None and response.status == 404 and is_about_instance:
+        explanation = _NO_INSTANCE
     raise ClientError(
         response.status,
         instance_id,
         said or explanation or "the answer is empty",
         text=": ".join(filter(None, (text, said))) or None,
     )
+
+
+def _is_foreign(response: Response) -> bool:
+    """Whether some other server answered. Plain words with an error may be those of the host under the extension."""
+    text = response.body.strip()
+    if not text:
+        return False
+    try:
+        codec.decode_json(text)
+    except ValueError:
+        return response.status < 300 or response.status == 404 or text.startswith(b"<")
+    return False
+
+
+def _title(response: Response) -> str:
+    """The title of a page, for a message."""
+    found = _TITLE.search(response.body)
+    title = " ".join(html.unescape(found[1].decode(errors="replace")).split()) if found else ""
+    return f" (a page with the title {title[:80]!r})" if title else ""
 
 
 def _message(answer: JSON) -> str | None:

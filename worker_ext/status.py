@@ -9,11 +9,19 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from msgspec import Struct
+
 from worker_ext.protocol import codec
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
 from worker_ext.protocol.codec import JSON
 
-__all__ = ["DurableOrchestrationStatus", "EntityStateResponse", "OrchestrationRuntimeStatus", "PurgeHistoryResult"]
+__all__ = [
+    "DurableOrchestrationStatus",
+    "EntityStateResponse",
+    "EntityStatus",
+    "OrchestrationRuntimeStatus",
+    "PurgeHistoryResult",
+]
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -132,6 +140,29 @@ class PurgeHistoryResult:
     def instances_deleted(self) -> int:
         """The number of instances deleted."""
         return self._instances_deleted
+
+
+class EntityStatus(Struct, frozen=True):
+    """An entity in a list of them.
+
+    Attributes:
+        name: The function's name, in lower case.
+        key: The entity's key.
+        last_operation_time: When its last operation ran, in UTC.
+        state: Its state, where it was asked for.
+    """
+
+    name: str
+    key: str
+    last_operation_time: datetime
+    state: Any = None
+
+    @classmethod
+    def from_json(cls, item: dict[str, Any]) -> EntityStatus:
+        """Reads an item of the list."""
+        entity = item["entityId"]
+        time = codec.parse_timestamp(item["lastOperationTime"])
+        return cls(str(entity["name"]), str(entity["key"]), time, item.get("state"))
 
 
 class EntityStateResponse:

@@ -8,6 +8,7 @@ from typing import Any
 
 import azure.functions as func
 import pytest
+from aiohttp import web
 from management_host import KEY, MANAGEMENT_URLS, WEBHOOK, FakeHost, client_payload
 
 from worker_ext.client import DurableOrchestrationClient
@@ -326,7 +327,7 @@ async def test_an_instance_that_has_ended_stays_so_without_an_error(
         (lambda c: c.get_status("w"), 503, {"Message": WRONG}, "w", WRONG),
         (lambda c: c.get_status("w"), 401, None, "w", "the answer is empty"),
         (lambda c: c.get_status_all(), 500, {"Message": WRONG}, None, WRONG),
-        (lambda c: c.get_status_all(), 200, {"n": 1}, None, "expected a JSON array of statuses, found {'n': 1}"),
+        (lambda c: c.get_status_all(), 200, {"n": 1}, None, "expected a JSON array, found {'n': 1}"),
         (lambda c: c.raise_event("w", "go"), 404, None, "w", "there is no such instance"),
         (lambda c: c.raise_event("w", "go"), 410, None, "w", "the instance has ended and takes no events"),
         (lambda c: c.terminate("w", "x"), 404, None, "w", "there is no such instance"),
@@ -372,6 +373,86 @@ async def test_a_refusal_is_told_in_the_hosts_words(
         await call(client)
     error = refusal.value
     assert (error.status, error.instance_id, error.message) == (status, instance_id, message)
+
+
+PAGE = "<!doctype html><html><head><title>Welcome &amp; hello</title></head><body>It works</body></html>"
+CALLS: list[tuple[Call, str]] = [
+    (lambda c: c.start_new("Orch", "w"), "orchestrators/Orch/w"),
+    (lambda c: c.get_status("w"), "instances/w"),
+    (lambda c: c.get_status_all(), "instances/"),
+    (lambda c: c.purge_instance_history("w"), "instances/w"),
+    (lambda c: c.raise_event("w", "go"), "instances/w/raiseEvent/go"),
+    (lambda c: c.send_event("w", "go"), "instances/w/raiseEvent/go"),
+    (lambda c: c.terminate("w", "x"), "instances/w/terminate"),
+    (lambda c: c.restart("w"), "instances/w/restart"),
+    (lambda c: c.rewind("w", "x"), "instances/w/rewind"),
+    (lambda c: c.read_entity_state(EntityId("E", "k")), "entities/E/k"),
+    (lambda c: c.signal_entity(EntityId("E", "k"), "x"), "entities/E/k"),
+]
+
+
+@pytest.mark.parametrize("call,path", CALLS)
+@pytest.mark.parametrize("status", [200, 202, 403, 404, 502])
+async def test_the_page_of_another_server_is_told_in_a_line(host: FakeHost, call: Call, path: str, status: int) -> None:
+    client = DurableOrchestrationClient(client_payload(None, baseUrl=host.base.removesuffix("/")))
+    host.answers_with(web.Response(status=status, text=PAGE, content_type="text/html"))
+    with pytest.raises(ClientError) as refusal:
+        await call(client)
+    assert refusal.value.message == (
+        f"{status} from {host.base}{path}: not a Durable management API (a page with the title 'Welcome & hello')"
+    )
+
+
+@pytest.mark.parametrize(
+    "call,path",
+    [(lambda c: c.start_new("Orch", "w"), "orchestrators/Orch/w"), (lambda c: c.get_status_all(), "instances/")],
+)
+@pytest.mark.parametrize("text", [None, "404: Not Found"])
+async def test_a_404_that_names_nothing_is_about_the_address(
+    host: FakeHost, client: DurableOrchestrationClient, call: Call, path: str, text: str | None
+) -> None:
+    host.answers_with(web.Response(status=404, text=text))
+    with pytest.raises(ClientError) as refusal:
+        await call(client)
+    assert (refusal.value.instance_id, refusal.value.message) == (
+        None,
+        f"404 from {host.base}{path}: not a Durable management API",
+    )
+
+
+async def test_plain_words_with_an_error_are_the_hosts(host: FakeHost, client: DurableOrchestrationClient) -> None:
+    host.answers_with(web.Response(status=503, text="Function host is not running."))
+    with pytest.raises(ClientError) as refusal:
+        await client.get_status("w")
+    assert refusal.value.message == "Function host is not running."
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda c, name: c.get_status(name),
+        lambda c, name: c.purge_instance_history(name),
+        lambda c, name: c.terminate(name, "x"),
+        lambda c, name: c.raise_event(name, "go"),
+        lambda c, name: c.send_event("w", name),
+        lambda c, name: c.restart(name),
+        lambda c, name: c.start_new(name),
+    ],
+)
+async def test_what_is_no_id_is_not_sent(
+    host: FakeHost, client: DurableOrchestrationClient, call: Callable[..., Awaitable[Any]], name: str
+) -> None:
+    with pytest.raises(ValueError, match=r"expected an ID or a name, found|must be a non-empty string"):
+        await call(client, name)
+    assert asked(host) == []
+
+
+async def test_an_empty_id_starts_an_instance_with_an_id_of_the_hosts(
+    host: FakeHost, client: DurableOrchestrationClient
+) -> None:
+    host.answers(202, {"id": "made"})
+    assert (await client.start_new("Orch", ""), asked(host)) == ("made", [("POST", "orchestrators/Orch", "")])
 
 
 @pytest.mark.parametrize(

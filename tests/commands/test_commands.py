@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import shutil
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from host_process import HostProcess
+from host_process import PATIENCE, HostProcess
+from host_process import cli as cli_command
 
 from worker_ext import cli
 
@@ -190,6 +192,11 @@ class TestMessages:
             "a",
         )
 
+    @pytest.mark.parametrize("name", ["suspend", "resume", "terminate"])
+    def test_an_instance_that_has_ended_is_told(self, command: Commands, name: str) -> None:
+        command.out("start-new", "child", "--id", "a", "--wait", "30")
+        assert command.refusal(name, "a", code=1) == "worker-ext: a: has already ended (Completed)"
+
     @pytest.mark.parametrize("words", [["raise-event", "nosuch", "go"], ["suspend", "nosuch"], ["terminate", "nosuch"]])
     def test_an_unknown_instance_is_told_by_the_exit_code(self, command: Commands, words: list[str]) -> None:
         assert command.refusal(*words, code=3) == "worker-ext: nosuch: there is no such instance"
@@ -204,7 +211,7 @@ class TestMany:
         for instance_id in ("a-1", "a-2", "b-1"):
             command.out("start-new", "waits", "--id", instance_id)
         command.out("start-new", "child", "--id", "a-3", "--wait", "30")
-        assert command.out("terminate", "--prefix", "a-", "--yes", "--reason", "enough") == "2 terminated"
+        assert command.out("terminate", "--prefix", "a-", "--yes", "--reason", "enough") == "2 asked to terminate"
         while len(ended := command.rows("--status", "Terminated")) < 2:
             pass
         assert [row[0] for row in ended] == ["a-1", "a-2"]
@@ -244,6 +251,58 @@ def test_a_host_that_is_not_there_has_an_exit_code_of_its_own() -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}"
         message = Commands(url).refusal("list", code=4)
     assert message == f"worker-ext: {url} does not answer. Check the address, or name another host with --url"
+
+
+def test_a_wrong_address_is_told(host: HostProcess) -> None:
+    url = f"{host.url}/bogus"
+    answers = {"list": ["list"], "start-new": ["start-new", "child", "--id", "a"]}
+    assert {name: Commands(url).refusal(*words, code=1) for name, words in answers.items()} == {
+        name: f"worker-ext: 404 from {url}/runtime/webhooks/durabletask/{path}: not a Durable management API"
+        for name, path in {"list": "instances/", "start-new": "orchestrators/child/a"}.items()
+    }
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
+@pytest.mark.parametrize("words", [["list", "--tsv"], ["list", "--json"], ["show", "full"]])
+def test_results_that_cannot_be_written_are_one_message(command: Commands, words: list[str]) -> None:
+    command.out("start-new", "child", "--id", "full", "--wait", "30")
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [*cli_command(), *words, "--url", command.url],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+    assert (done.returncode, done.stderr) == (1, "worker-ext: the output cannot be written: No space left on device\n")
+
+
+@pytest.mark.parametrize("bad", ["", ".", ".."])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["show", "{}"],
+        ["export", "{}"],
+        ["purge", "a", "{}"],
+        ["terminate", "{}"],
+        ["suspend", "{}"],
+        ["raise-event", "{}", "go"],
+        ["raise-event", "a", "{}"],
+        ["start-new", "child", "--id", "{}"],
+        ["entities", "read", "counter", "{}"],
+    ],
+)
+def test_what_is_no_id_is_wrong_usage(words: list[str], bad: str) -> None:
+    message = Commands("http://localhost:9").refusal(*(word.format(bad) for word in words), code=2)
+    assert f"expected an id or a name, found {bad!r}" in message
+
+
+@pytest.mark.parametrize("bad", ["", "..", "a/b/c"])
+@pytest.mark.parametrize("words", [["start-new"], ["entities", "list"]])
+def test_what_is_no_function_is_wrong_usage(words: list[str], bad: str) -> None:
+    message = Commands("http://localhost:9").refusal(*words, bad, code=2)
+    assert f"expected the name of a function, found {bad!r}" in message
 
 
 def test_a_url_that_is_none_is_wrong_usage() -> None:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker_ext.commands.output import brief, show_seconds
-from worker_ext.commands.timeline import Step, timeline
+from worker_ext.commands.timeline import Step, begun, timeline
 
 T = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -89,6 +89,11 @@ def test_what_is_no_step_is_passed_over() -> None:
         timeline([{"EventType": "ExecutionStarted", "Timestamp": at(0)}, {"EventType": "New", "Timestamp": at(0)}])
         == []
     )
+
+
+def test_an_instance_began_when_it_was_started() -> None:
+    assert begun([{"EventType": "ExecutionStarted", "Timestamp": at(1.5)}]) == after(1.5)
+    assert begun([]) is None
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ _MODULES = {
     "restart": "messages",
     "terminate": "many",
     "purge": "many",
+    "entities": "entities",
 }
 
 

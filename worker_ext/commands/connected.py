@@ -50,13 +50,18 @@ def _run(work: Coroutine[Any, Any, int | None], url: str) -> int:
     try:
         return asyncio.run(work) or 0
     except ClientError as error:
-        return fail(NOT_FOUND if error.status == 404 else REFUSED, explain(error))
+        return fail(exit_code(error), explain(error))
     except TimeoutError as error:
         return fail(TIMED_OUT, str(error) or f"{url} did not answer in time")
     except aiohttp.ClientError as error:
         why = "" if isinstance(error, aiohttp.ClientConnectorError) else f" ({error})"
         hint = "Start the app with `worker-ext start`" if url == LOCAL_URL else "Check the address"
         return fail(UNREACHABLE, f"{url} does not answer{why}. {hint}, or name another host with --url")
+
+
+def exit_code(error: ClientError) -> int:
+    """Tells an instance that is not there from any other refusal."""
+    return NOT_FOUND if error.status == 404 and error.instance_id is not None else REFUSED
 
 
 def explain(error: ClientError) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 import click
 
 from worker_ext.client import DurableOrchestrationClient
+from worker_ext.commands import options
 from worker_ext.commands.connected import NOT_COMPLETED, NOT_FOUND, connected, fail, with_exit_codes
 from worker_ext.commands.options import Given, chosen_states, filter_options, read_json
 from worker_ext.commands.output import (
@@ -98,7 +99,7 @@ def as_json(status: DurableOrchestrationStatus) -> dict[str, Any]:
 
 
 @click.command(short_help="Show an instance and its timeline.")
-@click.argument("instance_id")
+@click.argument("instance_id", type=options.name)
 @click.option("--children/--no-children", default=True, show_default=True, help="Show the timelines of children too.")
 @click.option("--json", "as_text", is_flag=True, help="Write the status with its history as JSON.")
 @connected
@@ -129,7 +130,7 @@ async def with_history(client: DurableOrchestrationClient, instance_id: str) -> 
 
 
 @click.command(short_help="Write an instance with its history to a file.")
-@click.argument("instance_id")
+@click.argument("instance_id", type=options.name)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The file; default: the screen.")
 @connected
 async def export(client: DurableOrchestrationClient, instance_id: str, output: Path | None) -> int | None:
@@ -158,8 +159,10 @@ def _write(output: Path, status: DurableOrchestrationStatus) -> int:
 
 
 @click.command(short_help="Start an instance.")
-@click.argument("function")
-@click.option("--id", "instance_id", metavar="ID", help="The id of the instance; default: a new one.")
+@click.argument("function", type=options.function_name)
+@click.option(
+    "--id", "instance_id", type=options.name, metavar="ID", help="The id of the instance; default: a new one."
+)
 @click.option("--input", "value", callback=read_json, metavar="JSON", help="The input; @FILE reads it, @- from a pipe.")
 @click.option("--version", "version", metavar="TEXT", help="The version of the instance.")
 @click.option("--wait", type=click.FloatRange(min=0), metavar="SECONDS", help="Wait that long for it to complete.")

@@ -11,18 +11,17 @@ import click
 
 from worker_ext.bulk import BulkResult, Progress
 from worker_ext.client import DurableOrchestrationClient
-from worker_ext.commands.connected import NOT_FOUND, REFUSED, connected, explain, fail, with_exit_codes
+from worker_ext.commands import options
+from worker_ext.commands.connected import REFUSED, connected, exit_code, explain, fail, with_exit_codes
 from worker_ext.commands.options import chosen_states, filter_options
+from worker_ext.commands.states import ENDED, OPEN, expect_open
 from worker_ext.errors import ClientError
-from worker_ext.protocol.client import TERMINAL_STATUSES, OrchestrationRuntimeStatus
 
-ENDED = [status for status in OrchestrationRuntimeStatus if status.value in TERMINAL_STATUSES]
-OPEN = [status for status in OrchestrationRuntimeStatus if status.value not in TERMINAL_STATUSES]
 Each = Callable[[AsyncIterable[str], Progress], Awaitable[BulkResult]]
 
 
 @click.command(short_help="End instances at once.")
-@click.argument("instance_ids", nargs=-1, metavar="[INSTANCE_ID]...")
+@click.argument("instance_ids", nargs=-1, type=options.name, metavar="[INSTANCE_ID]...")
 @filter_options
 @click.option("--all", "every", is_flag=True, help="Every instance that has not ended.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -41,7 +40,8 @@ async def terminate(
 ) -> int:
     """End instances at once: those that are named, or those that fit and have not ended.
 
-    Activities that are running are finished, and their results dropped. Children go on.
+    Activities that are running are finished, and their results dropped. Children go on. The instance ends when the host
+    takes its next turn: after the code that is running in it now.
 
     \b
     Examples:
@@ -50,8 +50,7 @@ async def terminate(
     """
 
     async def one(instance_id: str) -> None:
-        if not await client.get_status(instance_id):
-            raise ClientError(404, instance_id, "there is no such instance")
+        await expect_open(client, instance_id)
         await client.terminate(instance_id, reason)
 
     if instance_ids:
@@ -60,11 +59,17 @@ async def terminate(
     _some_filter(states, prefix, created_after, created_before, every)
     wanted = chosen_states(states) or OPEN
     found = client.list_instances(created_after, created_before, wanted, prefix, show_input=False)
-    return await _many(found, lambda ids, progress: client.terminate_each(ids, reason, progress), "terminated", yes)
+    return await _many(
+        found,
+        lambda ids, progress: client.terminate_each(ids, reason, progress),
+        "terminated",
+        yes,
+        "asked to terminate",
+    )
 
 
 @click.command(short_help="Delete instances that have ended.")
-@click.argument("instance_ids", nargs=-1, metavar="[INSTANCE_ID]...")
+@click.argument("instance_ids", nargs=-1, type=options.name, metavar="[INSTANCE_ID]...")
 @filter_options
 @click.option("--all", "every", is_flag=True, help="Every instance that has ended.")
 @click.option("--yes", "-y", is_flag=True, help="Do not ask.")
@@ -119,17 +124,25 @@ async def _named(instance_ids: tuple[str, ...], action: Callable[[str], Awaitabl
         try:
             await action(instance_id)
         except ClientError as error:
-            code = max(code, fail(NOT_FOUND if error.status == 404 else REFUSED, explain(error)))
+            code = max(code, fail(exit_code(error), explain(error)))
     return code
 
 
-async def _many(found: AsyncIterator[Any], each: Each, done: str, yes: bool) -> int:
-    """Does something to all that fit, after asking; the count is written, refusals go to standard error."""
+async def _many(found: AsyncIterator[Any], each: Each, done: str, yes: bool, outcome: str | None = None) -> int:
+    """Does something to all that fit, after asking; the count is written, refusals go to standard error.
+
+    Args:
+        found: The instances.
+        each: Does it.
+        done: What is done to them.
+        yes: Whether not to ask.
+        outcome: What has been done so far, where it takes effect later.
+    """
     ids = [str(status.instance_id) async for status in found]
     if ids and not yes:
         click.confirm(f"{len(ids)} instances will be {done}. Go on?", abort=True, err=True)
     result = await _with_progress(ids, each)
-    click.echo(f"{result.done} {done}")
+    click.echo(f"{result.done} {outcome or done}")
     for error in list(result.refused.values())[:10]:
         fail(REFUSED, explain(error))
     if len(result.refused) > 10:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import click
 
 from worker_ext.client import DurableOrchestrationClient
+from worker_ext.commands import options
 from worker_ext.commands.connected import connected, with_exit_codes
 from worker_ext.commands.options import Given, read_json
+from worker_ext.commands.states import expect_open
 
 _REASON = click.option("--reason", default="", metavar="TEXT", help="Why; the host keeps it.")
 
 
 @click.command("raise-event", short_help="Send an event to an instance.")
-@click.argument("instance_id")
-@click.argument("event_name")
+@click.argument("instance_id", type=options.name)
+@click.argument("event_name", type=options.name)
 @click.option("--data", callback=read_json, metavar="JSON", help="What comes with it; @FILE reads it, @- from a pipe.")
 @connected
 async def raise_event(
@@ -29,7 +31,7 @@ async def raise_event(
 
 
 @click.command(short_help="Stop an instance from going on.")
-@click.argument("instance_id")
+@click.argument("instance_id", type=options.name)
 @_REASON
 @connected
 async def suspend(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
@@ -39,11 +41,12 @@ async def suspend(client: DurableOrchestrationClient, instance_id: str, reason: 
     Example:
       worker-ext suspend order-17 --reason "prices are wrong"
     """
+    await expect_open(client, instance_id)
     await client.suspend(instance_id, reason)
 
 
 @click.command(short_help="Let a suspended instance go on.")
-@click.argument("instance_id")
+@click.argument("instance_id", type=options.name)
 @_REASON
 @connected
 async def resume(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
@@ -53,11 +56,12 @@ async def resume(client: DurableOrchestrationClient, instance_id: str, reason: s
     Example:
       worker-ext resume order-17
     """
+    await expect_open(client, instance_id)
     await client.resume(instance_id, reason)
 
 
 @click.command(short_help="Let a failed instance try again.")
-@click.argument("instance_id")
+@click.argument("instance_id", type=options.name)
 @_REASON
 @connected
 async def rewind(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
@@ -71,7 +75,7 @@ async def rewind(client: DurableOrchestrationClient, instance_id: str, reason: s
 
 
 @click.command(short_help="Start an instance again with the input it had.")
-@click.argument("instance_id")
+@click.argument("instance_id", type=options.name)
 @click.option("--same-id", is_flag=True, help="Take the place of the old run, which must have ended.")
 @connected
 async def restart(client: DurableOrchestrationClient, instance_id: str, same_id: bool) -> None:

@@ -15,7 +15,22 @@ from worker_ext.protocol.client import OrchestrationRuntimeStatus
 from worker_ext.protocol.codec import JSON, decode_json
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
+_IN_PATHS = frozenset("/\\?#")
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def name(text: str) -> str:
+    """The ID of an instance, or the name of something; what is none would reach another address of the host."""
+    if text in ("", ".", ".."):
+        raise click.BadParameter(f"expected an id or a name, found {text!r}")
+    return text
+
+
+def function_name(text: str) -> str:
+    """The name of a function, which has no signs of a path."""
+    if text in ("", ".", "..") or not _IN_PATHS.isdisjoint(text):
+        raise click.BadParameter(f"expected the name of a function, found {text!r}")
+    return text
 
 
 class Given:

@@ -10,7 +10,7 @@ from rich.tree import Tree
 
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.commands.output import STATE_STYLES, brief, show_seconds, show_time
-from worker_ext.commands.timeline import Step, timeline
+from worker_ext.commands.timeline import Step, begun, timeline
 from worker_ext.status import DurableOrchestrationStatus
 
 _DEPTH = 5
@@ -27,7 +27,7 @@ async def render(client: DurableOrchestrationClient, status: DurableOrchestratio
     if not steps:
         return
     tree = Tree(Text("Timeline", style="bold"), guide_style="dim")
-    await _grow(client, tree, steps, _start(status, steps), _DEPTH if children else 0)
+    await _grow(client, tree, steps, begun(status.history or []) or steps[0].begun, _DEPTH if children else 0)
     console.print()
     console.print(tree, soft_wrap=True)
 
@@ -44,13 +44,6 @@ def _facts(status: DurableOrchestrationStatus) -> list[tuple[str, str]]:
         ("Input", brief(status.input_, 200)),
         ("Output", brief(status.output, 1000)),
     ]
-
-
-def _start(status: DurableOrchestrationStatus, steps: list[Step]) -> datetime:
-    """When the instance began: the first event's time is finer than the time created."""
-    created = status.created_time
-    first = steps[0].begun
-    return first if created is None or first < created else created
 
 
 async def _grow(client: DurableOrchestrationClient, tree: Tree, steps: list[Step], start: datetime, depth: int) -> None:

@@ -81,6 +81,12 @@ def timeline(history: Iterable[Mapping[str, Any]]) -> list[Step]:
     return sorted(steps, key=lambda step: step.begun)
 
 
+def begun(history: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """When the instance of a history was started; None where the history does not say."""
+    times = (event["Timestamp"] for event in history if event["EventType"] == "ExecutionStarted")
+    return next((parse_timestamp(time) for time in times), None)
+
+
 def _task(event: Mapping[str, Any], at: datetime) -> Step:
     kind, state = _TASKS[event["EventType"]]
     scheduled = event.get("ScheduledTime")

@@ -50,11 +50,12 @@ def orchestrator_function(
         from worker_ext.context import DurableOrchestrationContext
 
         context = DurableOrchestrationContext.from_json(_body(*args, **kwargs), input_type=input_type)
+        leaves = context.executor.schedule.leaves
         try:
             return handlers.run_turn(context, user)
         finally:
             if check is not None:
-                check(user.__name__, context.executor.schedule.leaves)
+                check(user.__name__, leaves)
 
     return _plain(turn, user, _single_parameter(context_name), is_async=False, orchestrator_function=user)
 
