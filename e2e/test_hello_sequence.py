@@ -40,7 +40,7 @@ def test_start_answers_202_with_links_that_work(make_host: Any) -> None:
         "name": "hello_sequence",
         "instanceId": links["id"],
         "runtimeStatus": "Completed",
-        "input": '{"any":"input"}',
+        "input": '{"any": "input"}',
         "customStatus": None,
         "output": GREETINGS,
         "createdTime": None,

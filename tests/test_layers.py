@@ -37,6 +37,7 @@ LAYERS = {
     "engine": "engine",
     "entity": "api",
     "errors": "errors",
+    "flow": "api",
     "handlers": "api",
     "host": "host",
     "http_transport": "api",

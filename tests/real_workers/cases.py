@@ -69,7 +69,7 @@ def prepare(case: Case, environments: Environments, code: Path, folder: Path, al
 
 def _worker_settings(case: Case, environments: Environments, code: Path, folder: Path) -> dict[str, str]:
     own = case.worker == "own"
-    packages = environments.packages(case.version, [*requirements("host" if own else None), *case.more])
+    packages = environments.packages(case.version, [*requirements(for_worker=own), *case.more])
     settings = {"FUNCTIONS_WORKER_RUNTIME_VERSION": case.version}
     if case.worker == "proxy":
         parts = environments.packages(case.version, PROXY)

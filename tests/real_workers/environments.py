@@ -14,7 +14,9 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -24,27 +26,36 @@ import pytest
 import worker_ext
 
 HERE = Path(__file__).parent
-DONE = "installed"
 PROXY = ("azure-functions-runtime", "azure-functions-runtime-v1", "grpcio>=1.70", "protobuf>=5.29")
 OLD_WORKER = "azure-functions-worker==1.1.9"
 OLD_WORKER_NEEDS = ("protobuf==3.20.3", "grpcio", "azure-functions<2")
 
 
-def requirements(extra: str | None = None) -> list[str]:
-    """What the distribution under test asks for, without or with one of its extras."""
+def requirements(*, for_worker: bool = False) -> list[str]:
+    """What the distribution under test asks for, with what its worker needs beside that or without."""
     listed = importlib.metadata.requires("worker-ext") or []
     base = [line for line in listed if "extra ==" not in line]
-    more = [line.partition(";")[0].strip() for line in listed if extra and f"extra == '{extra}'" in line]
-    return [*base, *more]
+    extra = [line.partition(";")[0].strip() for line in listed if "extra ==" in line]
+    return [*base, *(line for line in extra if for_worker and line.startswith(("grpcio", "protobuf")))]
 
 
 @cache
 def python(version: str) -> str:
     """The interpreter of a version, `3.13` and the like; skips the test where there is none."""
-    for candidate in _candidates(version):
-        if _version(candidate) == version:
-            return candidate
-    pytest.skip(f"there is no Python {version} here")
+    found = _find(version)
+    if found is None:
+        pytest.skip(f"there is no Python {version} here")
+    return found
+
+
+def has_python(version: str) -> bool:
+    """Whether there is an interpreter of a version."""
+    return _find(version) is not None
+
+
+def _find(version: str) -> str | None:
+    matching = (candidate for candidate in _candidates(version) if _version(candidate) == version)
+    return next((os.path.realpath(candidate) for candidate in matching), None)
 
 
 def _candidates(version: str) -> Iterator[str]:
@@ -75,48 +86,51 @@ class Environments:
 
     def packages(self, version: str, wanted: Sequence[str], without_dependencies: Sequence[str] = ()) -> Path:
         """A folder with these packages and what they need, for a Python."""
-        executable = python(version)
-        key = hashlib.sha256(json.dumps([executable, *wanted, "", *without_dependencies]).encode()).hexdigest()[:12]
-        folder = self.root / f"{version}-{key}"
-        if not (folder / DONE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            if without_dependencies:
-                self._install(version, folder, ["--no-deps", *without_dependencies])
-            self._install(version, folder, wanted)
-            (folder / DONE).touch()
+        with self._made_once("packages", version, *wanted, "", *without_dependencies) as (folder, new):
+            if new is not None:
+                if without_dependencies:
+                    self._install(version, new, ["--no-deps", *without_dependencies])
+                self._install(version, new, wanted)
         return folder
 
     def _install(self, version: str, folder: Path, wanted: Sequence[str]) -> None:
-        pip = self._venv(version, "pip", [])
-        command = [str(pip), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--upgrade"]
-        done = subprocess.run(
-            [*command, "--target", str(folder), *wanted],
-            capture_output=True,
-            text=True,
-            check=False,
-            env=_environment(),
-        )
+        pip = [str(self._venv(version)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        command = [*pip, "--no-compile", "--upgrade", "--target", str(folder), *wanted]
+        done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             pytest.skip(f"pip cannot install {' '.join(wanted)} for Python {version}: {last}")
 
     def interpreter(self, version: str, *packages: Path) -> Path:
         """A Python with the packages of these folders, as a virtual environment has them."""
-        name = hashlib.sha256(repr(packages).encode()).hexdigest()[:12]
-        executable = self._venv(version, name, ["--without-pip"])
-        site = executable.parents[1] / "lib" / f"python{version}" / "site-packages"
-        (site / "packages.pth").write_text("".join(f"{folder}\n" for folder in packages))
-        return executable
+        return self._venv(version, "--without-pip", packages=packages)
 
-    def _venv(self, version: str, name: str, options: Sequence[str]) -> Path:
-        folder = self.root / f"venv-{version}-{name}"
-        executable = folder / "bin" / "python"
-        if not (folder / DONE).exists():
-            shutil.rmtree(folder, ignore_errors=True)
-            command = [python(version), "-m", "venv", *options, str(folder)]
-            subprocess.run(command, check=True, capture_output=True, env=_environment())
-            (folder / DONE).touch()
-        return executable
+    def _venv(self, version: str, *options: str, packages: Sequence[Path] = ()) -> Path:
+        with self._made_once("venv", version, *options, *map(str, packages)) as (folder, new):
+            if new is not None:
+                command = [python(version), "-m", "venv", *options, str(new)]
+                subprocess.run(command, check=True, capture_output=True, env=_environment())
+                site = new / "lib" / f"python{version}" / "site-packages"
+                (site / "packages.pth").write_text("".join(f"{folder}\n" for folder in packages))
+        return folder / "bin" / "python"
+
+    @contextmanager
+    def _made_once(self, kind: str, version: str, *what: str) -> Iterator[tuple[Path, Path | None]]:
+        """The place of something, and a place to make it in if it is not there yet.
+
+        It is moved when it is whole: another test run may want the same at the same time, and this one may be ended.
+        """
+        key = hashlib.sha256(json.dumps([python(version), *what]).encode()).hexdigest()[:12]
+        folder = self.root / f"{kind}-{version}-{key}"
+        if folder.exists():
+            yield folder, None
+            return
+        with tempfile.TemporaryDirectory(dir=self.root, ignore_cleanup_errors=True) as made:
+            yield folder, Path(made, "new")
+            try:
+                Path(made, "new").rename(folder)
+            except OSError:
+                assert folder.exists()
 
 
 def worker_folder(folder: Path, packages: Path, script: str, *, finds_functions: bool) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 from real_workers.cases import HANDLERS, Case, prepare
 from real_workers.environments import Environments
-from running_host import Host, run_host
+from running_host import PATIENCE, Host, run_host
 
 EVERYTHING = {
     "places": ["x in another thread", "x in the main thread"],
@@ -57,8 +58,13 @@ async def result(host: Host, orchestrator: str, body: Any = None) -> Mapping[str
     """Start an orchestrator over HTTP and wait for its end."""
     answer = await host.post(f"/api/orchestrators/{orchestrator}", json.dumps(body).encode())
     assert answer.status == 202, (answer, host.printed.getvalue())
-    while (status := await host.get(answer.json["statusQueryGetUri"])).status == 202:
-        pass
+    try:
+        async with asyncio.timeout(PATIENCE):
+            link = answer.json["statusQueryGetUri"]
+            while (status := await host.get(link)).status == 202:  # noqa: ASYNC110 - another process ends it
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise AssertionError(f"{orchestrator} has not ended; the host printed:\n{host.printed.getvalue()}") from None
     found: Mapping[str, Any] = status.json
     return found
 
