@@ -68,6 +68,10 @@ class FakeHost:
         kind = None if body is None else "application/json"
         self._answers.append(web.Response(status=status, text=text, content_type=kind, headers=headers))
 
+    def answers_with(self, response: web.Response) -> None:
+        """Queues an answer that the extension would not give."""
+        self._answers.append(response)
+
     async def handle(self, request: web.Request) -> web.Response:
         self.seen.append(Seen(request.method, request.raw_path, (await request.read()).decode()))
         self.headers.append({name.lower(): value for name, value in request.headers.items()})

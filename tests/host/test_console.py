@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 import re
@@ -18,6 +19,12 @@ def test_a_log_entry_has_its_time_in_front() -> None:
     stream = io.StringIO()
     Console(stream).info("hello")
     assert re.fullmatch(r"\[\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z\] hello\n", stream.getvalue())
+
+
+def test_what_a_function_logs_has_its_name_and_instance_in_front() -> None:
+    stream = io.StringIO()
+    Console(stream).log("info", "packed", "ship", "order-1")
+    assert stream.getvalue().endswith("Z] ship order-1: packed\n")
 
 
 @pytest.mark.parametrize("verbose, shown", [(True, True), (False, False)])
@@ -72,3 +79,19 @@ def test_what_libraries_log_is_shown() -> None:
     logger.warning("worth %s", "knowing")
     logger.removeHandler(handler)
     assert [line.partition("] ")[2] for line in stream.getvalue().splitlines()] == ["worth knowing"]
+
+
+def test_as_json_each_entry_is_an_object_on_a_line() -> None:
+    stream = io.StringIO()
+    console = Console(stream, as_json=True)
+    console.error("two\nlines “quoted”")
+    console.log("info", "done", "ship", "order-1")
+    console.line()
+    console.listing("hello", "[GET] http://localhost/api/hello")
+    entries = [json.loads(line) for line in stream.getvalue().splitlines()]
+    assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", entry.pop("time")) for entry in entries)
+    assert entries == [
+        {"level": "error", "message": "two\nlines “quoted”"},
+        {"level": "info", "message": "done", "function": "ship", "instanceId": "order-1"},
+        {"level": "info", "message": "hello: [GET] http://localhost/api/hello"},
+    ]

@@ -212,6 +212,19 @@ class TestInvocations:
         with pytest.raises(WorkerLostError):
             await worker.stream.invoke("c", [])
 
+    @pytest.mark.parametrize("is_asked_to_end", [False, True])
+    async def test_a_worker_that_was_asked_to_end_did_not_end_by_itself(
+        self, worker: Worker, is_asked_to_end: bool
+    ) -> None:
+        running = asyncio.create_task(worker.stream.invoke("f", []))
+        await worker.read()
+        if is_asked_to_end:
+            worker.stream.terminate(timedelta(seconds=1))
+        worker.call.cancel()
+        with pytest.raises(WorkerLostError) as caught:
+            await running
+        assert caught.value.while_running is not is_asked_to_end
+
     @pytest.mark.parametrize("capability", [True, False])
     async def test_a_cancelled_call_is_reported_to_workers_that_listen(self, worker: Worker, capability: bool) -> None:
         worker.stream.capabilities = {"HandlesInvocationCancelMessage": "true"} if capability else {}

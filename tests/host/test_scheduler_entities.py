@@ -385,3 +385,9 @@ async def test_many_orchestrations_count_without_losing_one(path: Path) -> None:
         assert await total(scheduler, "a") == 240
         found = await scheduler.read_entity("counter", "a")
         assert isinstance(found, EntityStatus)
+
+
+async def test_only_signals_make_an_entity(path: Path) -> None:
+    async with running(path, app()) as scheduler:
+        told = [await scheduler.terminate(A, "x"), await scheduler.raise_event(A, "op", "1")]
+        assert (told, await scheduler.get(A)) == ([False, False], None)

@@ -115,7 +115,7 @@ async def test_a_header_that_comes_twice_is_a_list(server: Server, sender: HttpS
         ),
         (
             {"uri": "http://x/", "tokenSource": {"kind": "AzureManagedIdentity"}},
-            "This version of the local host gets no",
+            "tokenSource: expected a resource, found None",
         ),
         (
             {"uri": "http://x/", "retryOptions": {"MaxNumberOfAttempts": 2}},

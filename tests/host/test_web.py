@@ -177,7 +177,7 @@ class TestWorker:
 
     async def test_what_the_app_logs_and_prints_is_shown(self, host: Host) -> None:
         await host.get("/api/log")
-        lines = ("logged by the app", "printed by the app", "a warning of the process")
+        lines = ("] log: logged by the app", "printed by the app", "a warning of the process")
         await host.until(lambda: all(line in host.printed.getvalue() for line in lines), "the app's output")
 
     async def test_one_that_dies_is_replaced_and_its_request_fails(self, host: Host) -> None:

@@ -92,10 +92,12 @@ def _strptime(form: str, text: str) -> datetime:
 
 
 def status_body(instance: Instance, *, show_input: bool) -> dict[str, Any]:
-    """The status of an instance without its history."""
+    """The status of an instance without its history; a child's names its parent."""
+    parent = {} if instance.parent_id is None else {"parentInstanceId": instance.parent_id}
     return {
         "name": instance.name,
         "instanceId": instance.instance_id,
+        **parent,
         "runtimeStatus": instance.status,
         "input": shown_value(instance.input) if show_input else None,
         "customStatus": shown_value(instance.custom_status),

@@ -9,6 +9,7 @@ import os
 import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TextIO
+from zlib import crc32
 
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 Level = Literal["debug", "info", "warning", "error"]
 
 _STYLES: dict[Level, str] = {"debug": "dim", "info": "", "warning": "yellow", "error": "red"}
+
+
+# For functions and instances; none that a level has.
+_COLOURS = ("cyan", "green", "magenta", "blue", "bright_cyan", "bright_green", "bright_magenta", "bright_blue")
 
 
 class Console:
@@ -34,17 +39,19 @@ class Console:
         self._as_json = as_json
         self._rich = _rich_console(self._stream) if self._stream.isatty() and not as_json else None
 
-    def log(self, level: Level, text: str, **facts: str) -> None:
-        """Writes one log entry with the time in front; `facts`, such as the function, are members of a JSON entry."""
+    def log(self, level: Level, text: str, function: str = "", instance_id: str = "") -> None:
+        """Writes one log entry with the time in front, and the function and instance that logged it, if any did."""
         if level == "debug" and not self._verbose:
             return
         now = datetime.now(UTC)
         time = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
         if self._as_json:
-            entry = {"time": time, "level": level, "message": text, **facts}
+            about = {"function": function, "instanceId": instance_id}
+            entry = {"time": time, "level": level, "message": text} | {n: v for n, v in about.items() if v}
             self._write(json.dumps(entry, ensure_ascii=False))
-        else:
-            self._write(f"[{time}] {text}", _STYLES[level])
+            return
+        source = " ".join(filter(None, (function, instance_id)))
+        self._write(f"[{time}] ", _STYLES[level], source, text)
 
     def line(self, text: str = "", style: str = "") -> None:
         """Writes text as it is, or as a log entry where those are JSON."""
@@ -53,15 +60,19 @@ class Console:
         elif text.strip():
             self.log("info", text.strip())
 
-    def _write(self, text: str, style: str = "") -> None:
-        """Writes a line; a reader that went away is no reason to stop."""
+    def _write(self, text: str, style: str = "", source: str = "", rest: str = "") -> None:
+        """Writes a line of a text, a source in a colour of its own, and the rest; stops where nobody reads any more."""
         if self._gone:
             return
         try:
             if self._rich is not None:
-                self._rich.print(text, style=style or None, markup=False, highlight=False, soft_wrap=True)
+                from rich.text import Text
+
+                colour = _COLOURS[crc32(source.encode()) % len(_COLOURS)]
+                line = Text.assemble(text, (f"{source}: " if source else "", colour), rest, style=style)
+                self._rich.print(line, soft_wrap=True)
             else:
-                self._stream.write(f"{text}\n")
+                self._stream.write(f"{text}{source}{': ' if source else ''}{rest}\n")
                 self._stream.flush()
         except OSError:  # a closed pipe, a terminal that is gone
             self._gone = True

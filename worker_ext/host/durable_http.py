@@ -3,7 +3,7 @@
 The replay turns a CallHttp into such an activity and, where the action asks for it, polls a 202's `Location`; here the
 request is sent and its answer put into a result. Any status is a success; only what never got an answer fails.
 
-Left out: tokens of managed identities and retries by status, which fail the task with a message.
+Left out: retries by status, which fail the task with a message.
 
 Source: durable-functions JSON protocol, httpRequest and durable HTTP (recorded from extension 3.19.0).
 """
@@ -19,6 +19,7 @@ from msgspec import Struct
 
 from worker_ext.errors import PayloadError
 from worker_ext.host.gateway import Reply
+from worker_ext.host.identity import TokenError, TokenSource
 from worker_ext.protocol.codec import JSON, encode_value, parse_timespan
 from worker_ext.protocol.history import TaskCompleted, TaskFailed
 
@@ -131,6 +132,7 @@ class HttpSender:
 
     def __init__(self) -> None:
         self._session: Any = None
+        self._tokens = TokenSource()
 
     async def send(self, input_text: str | None) -> Reply:
         """Sends the request in an activity's input."""
@@ -139,7 +141,7 @@ class HttpSender:
             return Reply(await self._send(request))
         except (msgspec.DecodeError, PayloadError) as error:
             return Reply(None, f"The HTTP request cannot be sent: {error}")
-        except _FailedError as error:
+        except (_FailedError, TokenError) as error:
             return Reply(None, str(error))
 
     async def close(self) -> None:
@@ -153,6 +155,9 @@ class HttpSender:
         headers = _sent_headers(request)
         if self._session is None:
             self._session = aiohttp.ClientSession(skip_auto_headers=("User-Agent", "Content-Type"))
+        if request.token_source is not None:
+            token = await self._tokens.token(request.token_source, self._session)
+            headers.append(("Authorization", f"Bearer {token}"))
         limit = _DEFAULT_TIMEOUT if request.timeout is None else parse_timespan(request.timeout)
         try:
             async with self._session.request(
@@ -179,8 +184,6 @@ class _FailedError(Exception):
 
 
 def _sent_headers(request: _Request) -> list[tuple[str, str]]:
-    if request.token_source is not None:
-        raise _FailedError("This version of the local host gets no tokens of managed identities (tokenSource)")
     if request.retry_options is not None:
         raise _FailedError("This version of the local host does not retry durable HTTP requests (retryOptions)")
     headers = [

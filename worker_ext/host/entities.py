@@ -50,6 +50,10 @@ class BadEntityReplyError(HostError):
     """A worker answered a batch with something that is no answer to it; the batch is run again."""
 
 
+class UnknownEntityError(HostError):
+    """A client names an entity function that the app does not have; the text is the extension's."""
+
+
 # ---------------------------------------------------------------- the state
 
 

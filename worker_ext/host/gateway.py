@@ -31,7 +31,15 @@ class Reply(Struct, frozen=True, gc=False):
 
 
 class WorkerLostError(HostError):
-    """The platform failed, not the function: a worker died, hangs or is not there yet. The work is delivered again."""
+    """The platform failed, not the function: a worker died, hangs or is not there yet. The work is delivered again.
+
+    Attributes:
+        while_running: Whether the worker ended by itself, or was killed, while it ran the function.
+    """
+
+    def __init__(self, message: str, *, while_running: bool = False) -> None:
+        super().__init__(message)
+        self.while_running = while_running
 
 
 class WorkerGateway(Protocol):

@@ -109,8 +109,21 @@ def fail_unknown(
     history: Sequence[HistoryEvent], batch: Batch, *, functions: KnownFunctions, options: EngineOptions, now: datetime
 ) -> Turn:
     """The end of an instance whose orchestrator does not exist."""
-    decision = Decision(fault=functions.no_orchestration(batch.started.name))
-    return _decide(history, batch, decision, functions, options, now, _no_id)
+    text = functions.no_orchestration(batch.started.name)
+    return fail(history, batch, text, functions=functions, options=options, now=now)
+
+
+def fail(
+    history: Sequence[HistoryEvent],
+    batch: Batch,
+    text: str,
+    *,
+    functions: KnownFunctions,
+    options: EngineOptions,
+    now: datetime,
+) -> Turn:
+    """The end of an instance whose orchestrator cannot be run; `text` says why."""
+    return _decide(history, batch, Decision(fault=text), functions, options, now, _no_id)
 
 
 def _no_id() -> str:

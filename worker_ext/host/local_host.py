@@ -158,7 +158,7 @@ class LocalHost:
 
             reloader = Reloader(self.settings.app_dir, workers, self.console, timers.refresh)
             self._cleanup.push_async_callback(reloader.stop)
-            reloader.start()
+            await reloader.start()
 
     @property
     def keys_file(self) -> Path:

@@ -40,9 +40,11 @@ class Reloader:
         self._watch: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
 
-    def start(self) -> None:
-        """Begins to watch."""
+    async def start(self) -> None:
+        """Begins to watch; when it returns, no change is missed."""
         self._watch = asyncio.create_task(self._run())
+        # Its first step, up to where it waits for a change, tells the system what to watch.
+        await asyncio.sleep(0)
 
     async def stop(self) -> None:
         """Ends watching, and a reload that is under way."""

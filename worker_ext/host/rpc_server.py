@@ -102,6 +102,8 @@ class WorkerStream:
         self._outgoing: asyncio.Queue[pb.StreamingMessage] = asyncio.Queue()
         self._replies: dict[_Key, asyncio.Future[pb.StreamingMessage]] = {}
         self._invocations: dict[str, asyncio.Future[pb.InvocationResponse]] = {}
+        self._subjects: dict[str, tuple[str, str]] = {}
+        self._is_asked_to_end = False
 
     @property
     def running(self) -> int:
@@ -171,9 +173,19 @@ class WorkerStream:
     # ------------------------------------------------------------ invocations
 
     async def invoke(
-        self, function_id: str, inputs: Iterable[tuple[str, pb.TypedData]], trace_parent: str = ""
+        self,
+        function_id: str,
+        inputs: Iterable[tuple[str, pb.TypedData]],
+        trace_parent: str = "",
+        subject: tuple[str, str] = ("", ""),
     ) -> pb.InvocationResponse:
         """Runs a function and waits for its answer, however long it takes.
+
+        Args:
+            function_id: The function, by the worker's id.
+            inputs: Its inputs by name.
+            trace_parent: The trace it belongs to.
+            subject: The function and the instance by name, for the worker's logs.
 
         Raises:
             WorkerLostError: The stream ended first.
@@ -188,6 +200,7 @@ class WorkerStream:
             request.input_data.add(name=name, data=data)
         answer: asyncio.Future[pb.InvocationResponse] = asyncio.get_running_loop().create_future()
         self._invocations[invocation_id] = answer
+        self._subjects[invocation_id] = subject
         self._send(message)
         try:
             return await answer
@@ -196,6 +209,11 @@ class WorkerStream:
             raise
         finally:
             self._invocations.pop(invocation_id, None)
+            self._subjects.pop(invocation_id, None)
+
+    def subject_of(self, invocation_id: str) -> tuple[str, str] | None:
+        """The function and the instance of an invocation that runs, each empty if there is none."""
+        return self._subjects.get(invocation_id)
 
     def is_running(self, invocation_id: str) -> bool:
         """Whether the worker has this invocation and has not answered it yet."""
@@ -203,6 +221,7 @@ class WorkerStream:
 
     def terminate(self, grace: timedelta) -> bool:
         """Asks the worker to end by itself; whether it is one that listens."""
+        self._is_asked_to_end = True
         if "HandlesWorkerTerminateMessage" not in self.capabilities or self.closed.is_set():
             return False
         message = pb.StreamingMessage()
@@ -257,7 +276,8 @@ class WorkerStream:
         waiting: list[asyncio.Future[Any]] = [*self._replies.values(), *self._invocations.values()]
         for future in waiting:
             if not future.done():
-                future.set_exception(WorkerLostError("the worker's stream has ended"))
+                error = WorkerLostError("the worker's stream has ended", while_running=not self._is_asked_to_end)
+                future.set_exception(error)
 
 
 def _resolve(future: asyncio.Future[_T] | None, value: _T) -> None:

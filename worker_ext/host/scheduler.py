@@ -4,8 +4,9 @@ Three kinds of work wait in the store: instances with messages, activities, time
 a time; whatever arrives meanwhile is one batch of the next turn. Nothing here is the truth: the caches and queues are
 rebuilt from the store at start, and a turn or an activity that was not committed is done again.
 
-A worker that is lost is the platform's fault, never a function's: its work comes back with a growing delay. So does
-work whose commit the store refuses (a full disk); a turn on outdated ground is worked out again at once.
+A worker that is lost is the platform's fault, not a function's: its work comes back with a growing delay, if anybody
+still waits for it. So does work whose commit the store refuses (a full disk); a turn on outdated ground is worked out
+again at once. Only what ends its worker again and again while it runs alone fails.
 """
 
 from __future__ import annotations
@@ -14,7 +15,6 @@ import asyncio
 import contextlib
 import logging
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Coroutine
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -23,26 +23,28 @@ from worker_ext.errors import HostError
 from worker_ext.host import entities, kernel
 from worker_ext.host.activity_queue import ActivityQueue
 from worker_ext.host.durable_http import HTTP_ACTIVITY, HttpSender, http_result
+from worker_ext.host.entities import UnknownEntityError
 from worker_ext.host.entity_messages import entity_instance, is_entity, split_instance
 from worker_ext.host.entity_queries import EntityPage, EntityStatus
-from worker_ext.host.gateway import WorkerGateway, WorkerLostError
+from worker_ext.host.gateway import Reply, WorkerGateway, WorkerLostError
 from worker_ext.host.instance_cache import InstanceCache, KnownInstance
+from worker_ext.host.lanes import Lane
+from worker_ext.host.loss_log import Loss, LossLog
 from worker_ext.host.records import (
     OVER,
     Activity,
     Claim,
     Instance,
-    NewActivity,
-    NewInstance,
     NewMessage,
-    NewTimer,
     StoredMessage,
     TurnRecord,
 )
-from worker_ext.host.rendering import PayloadWriter, layout, parse_event, parse_events, render, render_batch
+from worker_ext.host.rendering import PayloadWriter, layout, parse_event, parse_events, render
 from worker_ext.host.replies import activity_result
 from worker_ext.host.settings import DurableSettings
 from worker_ext.host.store import BATCH_LIMIT, InstanceExistsError, StaleTurnError, Store
+from worker_ext.host.suspects import Suspects
+from worker_ext.host.turn_records import entity_record, fill, new_instance, new_message
 from worker_ext.host.turns import Batch, EngineOptions, KnownFunctions, Message, TimerLimits, Turn, Waiting
 from worker_ext.protocol.codec import format_timespan, format_timestamp
 from worker_ext.protocol.history import (
@@ -55,6 +57,7 @@ from worker_ext.protocol.history import (
     OrchestrationInstance,
     OrchestrationStatus,
 )
+from worker_ext.protocol.orchestrator import OrchestratorState
 
 __all__ = ["Instance", "InstanceExistsError", "Scheduler", "UnknownEntityError"]
 
@@ -68,41 +71,10 @@ QUEUE_LIMIT = 4096
 """How many activities may wait in memory."""
 
 _FIRST_DELAY, _LONGEST_DELAY = 0.1, 30.0
+# What stands for the reply of an orchestrator that is terminated without being run.
+_NOTHING_MORE = Reply(OrchestratorState(is_done=False, actions=[]).encode())
 # A wall clock that was set forward is noticed after this time at the latest.
 _LONGEST_SLEEP = 5.0
-
-
-class UnknownEntityError(HostError):
-    """A client names an entity function that the app does not have; the text is the extension's."""
-
-
-class _Lane:
-    """Instances of one kind that wait for a free place.
-
-    Attributes:
-        ready: Those that have something to do.
-        running: How many are being worked.
-    """
-
-    __slots__ = ("limit", "ready", "running")
-
-    def __init__(self, limit: int) -> None:
-        self.limit = limit
-        self.ready: OrderedDict[str, None] = OrderedDict()
-        self.running = 0
-
-    @property
-    def has_work(self) -> bool:
-        """Whether an instance is ready and there is a place for it."""
-        return bool(self.ready) and self.running < self.limit
-
-    def take(self) -> list[str]:
-        """The instances that get the free places."""
-        taken = []
-        while self.has_work:
-            taken.append(self.ready.popitem(last=False)[0])
-            self.running += 1
-        return taken
 
 
 class Scheduler:
@@ -140,14 +112,16 @@ class Scheduler:
         )
         self._functions: tuple[Any, KnownFunctions] | None = None
         self._known = InstanceCache(CACHE_BYTES)
-        self._orchestrations = _Lane(settings.max_concurrent_orchestrator_functions)
-        self._entities = _Lane(settings.max_concurrent_entity_functions)
+        self._orchestrations = Lane(settings.max_concurrent_orchestrator_functions)
+        self._entities = Lane(settings.max_concurrent_entity_functions)
         self._active: dict[str, bool] = {}
         self._resting: set[str] = set()
         self._claiming = False
         self._activities = ActivityQueue(store, QUEUE_LIMIT)
         self._running_activities = 0
         self._delays: dict[str, float] = {}
+        self._suspects = Suspects()
+        self._loss_log = LossLog(_log)
         self._waiters: dict[str, list[asyncio.Future[None]]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._handles: set[asyncio.TimerHandle] = set()
@@ -160,7 +134,8 @@ class Scheduler:
     # ------------------------------------------------------------ life
 
     async def start(self) -> None:
-        """Takes up everything the store holds."""
+        """Takes up everything the store holds that somebody waits for."""
+        await self._store.drop_unwanted_activities()
         for instance_id in await self._store.waiting_instances():
             self._lane(instance_id).ready[instance_id] = None
         self._next_due = await self._store.next_due()
@@ -207,7 +182,7 @@ class Scheduler:
             timestamp=format_timestamp(now),
         )
         replaceable = _REPLACEABLE[self._settings.overridable_existing_instance_states]
-        await self._store.create(_new_instance(started), replaceable, now)
+        await self._store.create(new_instance(started), replaceable, now)
         self._wake(chosen)
         return chosen
 
@@ -263,7 +238,9 @@ class Scheduler:
         if not functions.has_entity(name):
             raise UnknownEntityError(functions.no_entity(name))
         event = entities.client_signal(operation, input_text, _new_request_id(), _now())
-        await self._post(entity_instance(name, key), event)
+        instance_id = entity_instance(name, key)
+        await self._store.post(new_message(Message(instance_id, event)))
+        self._wake(instance_id)
 
     async def read_entity(self, name: str, key: str) -> EntityStatus | None:
         """An entity; None where it does not exist."""
@@ -286,7 +263,7 @@ class Scheduler:
         return await self._store.entities.page(name, last_from=last_from, last_to=last_to, top=top, token=token)
 
     async def _post(self, instance_id: str, event: HistoryEvent) -> bool:
-        is_there = await self._store.post(_new_message(Message(instance_id, event)))
+        is_there = await self._store.post(NewMessage(instance_id, render(event)))
         if is_there:
             self._wake(instance_id)
         return is_there
@@ -301,7 +278,7 @@ class Scheduler:
             self._lane(instance_id).ready[instance_id] = None
             self._dispatch()
 
-    def _lane(self, instance_id: str) -> _Lane:
+    def _lane(self, instance_id: str) -> Lane:
         return self._entities if is_entity(instance_id) else self._orchestrations
 
     def _dispatch(self) -> None:
@@ -354,6 +331,7 @@ class Scheduler:
             return
         else:
             self._delays.pop(instance_id, None)
+            self._suspects.forget(instance_id)
         if self._leave(instance_id):
             self._lane(instance_id).ready[instance_id] = None
         self._dispatch()
@@ -377,7 +355,7 @@ class Scheduler:
         if execution_id != known.execution_id:
             known = KnownInstance(known.key, execution_id)
             record.new_execution_id, record.new_input = execution_id, batch.started.input
-        _fill(record, known.turns, batch, turn, earlier)
+        fill(record, known.turns, batch, turn, earlier, _now())
         result = await self._store.commit(record)
         if turn.status not in OVER:
             known.append([*batch.events, *turn.events], record.events or "")
@@ -404,9 +382,16 @@ class Scheduler:
         functions = self._known_functions()
         if not functions.has_orchestration(batch.started.name):
             return kernel.fail_unknown(history, batch, functions=functions, options=self._options, now=_now())
-        text = layout(",".join(map(render, batch.events)))
-        payload = self._payloads.write([*layouts, text], batch.started, batch.is_replaying)
-        reply = await self._gateway.run_orchestrator(batch.started.name, instance_id, payload)
+        if self._suspects.has(instance_id) and any(isinstance(event, ExecutionTerminated) for event in batch.events):
+            reply = _NOTHING_MORE
+        elif (verdict := self._suspects.verdict(instance_id)) is not None:
+            _log.error("instance %s fails: %s", instance_id, verdict)
+            return kernel.fail(history, batch, verdict, functions=functions, options=self._options, now=_now())
+        else:
+            text = layout(",".join(map(render, batch.events)))
+            payload = self._payloads.write([*layouts, text], batch.started, batch.is_replaying)
+            async with self._suspects.run(instance_id):
+                reply = await self._gateway.run_orchestrator(batch.started.name, instance_id, payload)
         return kernel.decide(
             history,
             batch,
@@ -427,18 +412,7 @@ class Scheduler:
         reply = await self._run_entity(instance_id, batch) if batch.operations else None
         functions = self._known_functions()
         turn = entities.decide(instance_id, batch, reply, functions=functions, now=_now(), new_id=_new_request_id)
-        record = TurnRecord(
-            instance_key=claim.instance_key,
-            execution_id=claim.execution_id,
-            consumed=[message.message_id for message in claim.messages],
-            entity=turn.record,
-            status=OrchestrationStatus.RUNNING,
-            custom_status=turn.custom_status,
-            at=_now(),
-            timers=[NewTimer(timer.due, render(timer.event)) for timer in turn.timers],
-            messages=[_new_message(message) for message in turn.messages],
-        )
-        result = await self._store.commit(record)
+        result = await self._store.commit(entity_record(claim, turn, _now()))
         for note in turn.notes:
             _log.error("entity %s: dropped %s", instance_id, note)
         for other in result.woken:
@@ -453,7 +427,12 @@ class Scheduler:
             text = functions.no_entity(name)
             _log.error("entity %s: %d operations fail: %s", instance_id, len(batch.operations), text)
             return entities.reply_for_missing(batch, text)
-        reply = await self._gateway.run_entity(name, instance_id, entities.payload(instance_id, batch))
+        verdict = self._suspects.verdict(instance_id)
+        if verdict is not None:
+            _log.error("entity %s: %d operations fail: %s", instance_id, len(batch.operations), verdict)
+            return entities.reply_for_missing(batch, verdict)
+        async with self._suspects.run(instance_id):
+            reply = await self._gateway.run_entity(name, instance_id, entities.payload(instance_id, batch))
         return entities.read_reply(batch, reply)
 
     def _known_functions(self) -> KnownFunctions:
@@ -482,7 +461,7 @@ class Scheduler:
 
     def _later(self, instance_id: str, error: Exception) -> None:
         """Delivers an instance's work again after a delay that grows with every failure in a row."""
-        delay = self._report(f"instance {instance_id}", instance_id, error)
+        delay = self._report("instance", instance_id, instance_id, error)
         self._leave(instance_id)
         self._resting.add(instance_id)
         self._after(delay, lambda: self._rested(instance_id))
@@ -492,11 +471,16 @@ class Scheduler:
         self._resting.discard(instance_id)
         self._wake(instance_id)
 
-    def _report(self, what: str, key: str, error: Exception) -> float:
+    def _report(self, kind: str, name: str, key: str, error: Exception) -> float:
         delay = self._delays.get(key, _FIRST_DELAY)
         self._delays[key] = min(2 * delay, _LONGEST_DELAY)
+        what = f"{kind} {name}"
         if isinstance(error, WorkerLostError):
-            _log.warning("%s is delivered again in %.1f s: %s", what, delay, error)
+            if self._stopping:
+                return delay  # it is taken up by the next start, which says nothing of it either
+            if self._suspects.verdict(key) is not None:
+                return 0.0  # it fails next, which is told then
+            self._loss_log.add(Loss(kind, what, delay, self._suspects.has(key)), str(error))
         else:
             _log.error("%s is delivered again in %.1f s", what, delay, exc_info=error)
         return delay
@@ -520,39 +504,73 @@ class Scheduler:
         try:
             await self._activities.refill()
         except HostError as error:
-            self._after(self._report("the queue of activities", "queue", error), self._run_activities)
+            self._after(self._report("the queue", "of activities", "queue", error), self._run_activities)
             return
         self._delays.pop("queue", None)
         self._run_activities()
 
     async def _run_activity(self, activity: Activity) -> None:
         try:
-            await self._activity(activity)
-        except Exception as error:  # noqa: BLE001 - one activity's trouble must not stop the others; it is logged
-            key = f"activity {activity.activity_id}"
-            delay = self._report(f"activity {activity.name} of instance {activity.instance_id}", key, error)
-            self._after(delay, lambda: self._again(activity))
-        else:
-            self._activities.done(activity)
-            self._delays.pop(f"activity {activity.activity_id}", None)
+            await self._try_activity(activity)
         finally:
             self._running_activities -= 1
         self._run_activities()
 
-    def _again(self, activity: Activity) -> None:
-        self._activities.put_back(activity)
-        self._run_activities()
+    async def _try_activity(self, activity: Activity) -> None:
+        try:
+            await self._activity(activity)
+        except Exception as error:  # noqa: BLE001 - one activity's trouble must not stop the others; it is logged
+            self._activity_later(activity, error)
+        else:
+            self._forget_activity(activity)
+
+    def _activity_later(self, activity: Activity, error: Exception) -> None:
+        name = f"{activity.name} of instance {activity.instance_id}"
+        delay = self._report("activity", name, _key(activity), error)
+        self._after(delay, lambda: self._spawn(self._again(activity)))
+
+    def _forget_activity(self, activity: Activity) -> None:
+        self._activities.done(activity)
+        self._delays.pop(_key(activity), None)
+        self._suspects.forget(_key(activity))
+
+    async def _again(self, activity: Activity) -> None:
+        """Runs an activity again that was begun and not done, unless nobody waits for it any more."""
+        try:
+            is_unwanted = bool(await self._store.drop_unwanted_activities(activity.activity_id))
+        except HostError as error:
+            self._activity_later(activity, error)
+            return
+        if is_unwanted:
+            _log.info("activity %s of instance %s is not run again", activity.name, activity.instance_id)
+            self._forget_activity(activity)
+        elif self._suspects.has(_key(activity)):
+            # Takes none of the places while it waits for its turn: others are to go on.
+            await self._try_activity(activity)
+        else:
+            self._activities.put_back(activity)
+            self._run_activities()
 
     async def _activity(self, activity: Activity) -> None:
         event: HistoryEvent
         if activity.name == HTTP_ACTIVITY:
             event = http_result(activity.task_id, await self._http.send(activity.input), format_timestamp(_now()))
         else:
-            reply = await self._gateway.run_activity(activity.name, activity.instance_id, activity.input)
+            reply = await self._reply_of(activity)
             event = activity_result(activity.name, activity.task_id, reply, format_timestamp(_now()))
         woken = await self._store.complete_activity(activity.activity_id, render(event))
         if woken is not None:
             self._wake(woken)
+
+    async def _reply_of(self, activity: Activity) -> Reply:
+        verdict = self._suspects.verdict(_key(activity))
+        if verdict is not None:
+            _log.error("activity %s of instance %s fails: %s", activity.name, activity.instance_id, verdict)
+            return Reply(None, verdict, "")
+        async with self._suspects.run(_key(activity)):
+            if self._stopping:
+                raise WorkerLostError("the host is stopping")
+            return await self._gateway.run_activity(activity.name, activity.instance_id, activity.input)
 
     # ------------------------------------------------------------ timers
 
@@ -575,7 +593,7 @@ class Scheduler:
             try:
                 woken, next_due = await self._store.deliver_due(_now())
             except HostError as error:
-                delay = self._report("a timer", "timers", error)
+                delay = self._report("a", "timer", "timers", error)
                 self._next_due = _now() + timedelta(seconds=delay)
                 continue
             self._delays.pop("timers", None)
@@ -602,6 +620,10 @@ class Scheduler:
         self._handles.add(handle)
 
 
+def _key(activity: Activity) -> str:
+    return f"activity {activity.activity_id}"
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -612,43 +634,6 @@ def _new_execution_id() -> str:
 
 def _new_request_id() -> str:
     return str(uuid.uuid4())
-
-
-def _new_instance(started: ExecutionStarted) -> NewInstance:
-    instance, parent = started.orchestration_instance, started.parent_instance
-    return NewInstance(
-        instance_id=instance.instance_id,
-        execution_id=instance.execution_id or "",
-        name=started.name,
-        version=started.version,
-        input=started.input,
-        parent_id=None if parent is None else parent.orchestration_instance.instance_id,
-        started=render(started),
-    )
-
-
-def _fill(record: TurnRecord, number: int, batch: Batch, turn: Turn, earlier: list[Turn]) -> None:
-    """Puts a turn into what is stored of it: its own history, and what it and the generations before it sent."""
-    turns = [*earlier, turn]
-    record.at = _now()
-    record.turn, record.events = number, render_batch(batch.events, turn.events)
-    record.status, record.output, record.custom_status = turn.status, turn.output, turn.custom_status
-    record.activities = [NewActivity(item.task_id, item.name, item.input) for item in turn.activities]
-    record.timers = [NewTimer(timer.due, render(timer.event)) for timer in turn.timers]
-    record.children = [
-        (_new_instance(child.started), render(child.if_taken)) for sender in turns for child in sender.children
-    ]
-    record.messages = [_new_message(message) for sender in turns for message in sender.messages]
-
-
-def _new_message(message: Message) -> NewMessage:
-    return NewMessage(
-        message.instance_id,
-        render(message.event),
-        message.execution_id,
-        is_entity(message.instance_id),
-        tuple(map(_new_message, message.if_gone)),
-    )
 
 
 def _waiting(message: StoredMessage) -> Waiting:

@@ -40,6 +40,7 @@ BATCH_LIMIT = 1000
 """How many messages one claim takes at most."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_HIGHEST_ID = (1 << 63) - 1
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -251,6 +252,25 @@ class Store:
                 return None
             self._insert_message(connection, instance_key, execution_id, event)
             return str(instance_id)
+
+        return await self._database.run(job)
+
+    async def drop_unwanted_activities(self, activity_id: int | None = None) -> list[int]:
+        """Deletes the activities, or the one, that nobody waits for: their execution is over or was replaced.
+
+        Returns the ids that were deleted; the one that was asked for also where it was not there any more.
+        """
+
+        def job(connection: sqlite3.Connection) -> list[int]:
+            rows = connection.execute(
+                "SELECT activity_id, activities.execution_id = instances.execution_id, status FROM activities"
+                " JOIN instances USING (instance_key)"
+                " WHERE activities.hub_key = ? AND activity_id BETWEEN ? AND ?",
+                (self._hub_key, activity_id or 0, _HIGHEST_ID if activity_id is None else activity_id),
+            ).fetchall()
+            unwanted = [row[0] for row in rows if not row[1] or row[2] in OVER]
+            connection.executemany("DELETE FROM activities WHERE activity_id = ?", [(item,) for item in unwanted])
+            return unwanted if rows or activity_id is None else [activity_id]
 
         return await self._database.run(job)
 

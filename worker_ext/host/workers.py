@@ -217,8 +217,15 @@ class Workers:
 
     # ------------------------------------------------------------ work
 
-    async def invoke(self, function: HostFunction, trigger_data: pb.TypedData) -> pb.InvocationResponse:
+    async def invoke(
+        self, function: HostFunction, trigger_data: pb.TypedData, instance_id: str = ""
+    ) -> pb.InvocationResponse:
         """Runs a function in a worker, each in turn.
+
+        Args:
+            function: The function.
+            trigger_data: What its trigger gives it.
+            instance_id: The instance it runs for, where it runs for one.
 
         Raises:
             WorkerLostError: There is no worker, or it died or was replaced while it ran the function.
@@ -236,7 +243,7 @@ class Workers:
             loop = asyncio.get_running_loop()
             timer = loop.call_later(limit.total_seconds(), self._replace_worker, member, function, limit)
         try:
-            response = await member.stream.invoke(function.function_id, inputs)
+            response = await member.stream.invoke(function.function_id, inputs, subject=(function.name, instance_id))
         finally:
             if timer is not None:
                 timer.cancel()
@@ -274,21 +281,21 @@ class Workers:
 
     async def run_orchestrator(self, name: str, instance_id: str, payload: str) -> Reply:
         """Runs one turn of an orchestrator."""
-        return await self._run("orchestration", name, pb.TypedData(string=payload))
+        return await self._run("orchestration", name, instance_id, pb.TypedData(string=payload))
 
     async def run_activity(self, name: str, instance_id: str, input_text: str | None) -> Reply:
         """Runs an activity; no input is an empty datum."""
-        return await self._run("activity", name, pb.TypedData(string=input_text))
+        return await self._run("activity", name, instance_id, pb.TypedData(string=input_text))
 
     async def run_entity(self, name: str, instance_id: str, payload: str) -> Reply:
         """Runs a batch of operations on an entity."""
-        return await self._run("entity", name, pb.TypedData(string=payload))
+        return await self._run("entity", name, instance_id, pb.TypedData(string=payload))
 
-    async def _run(self, kind: DurableKind, name: str, data: pb.TypedData) -> Reply:
+    async def _run(self, kind: DurableKind, name: str, instance_id: str, data: pb.TypedData) -> Reply:
         function = self.catalog.find(kind, name)
         if function is None:
             raise WorkerLostError(f"the worker has no {kind} named {name!r} any more")
-        return _reply(await self.invoke(function, data))
+        return _reply(await self.invoke(function, data, instance_id))
 
     # ------------------------------------------------------------ logs
 
@@ -301,7 +308,9 @@ class Workers:
         level = _LEVELS.get(log.level, "debug")
         if log.log_category == pb.RpcLog.System and level == "info":
             level = "debug"
-        self._console.log(level, log.message)
+        subjects = (member.stream.subject_of(log.invocation_id) for member in self._alive())
+        function, instance_id = next(filter(None, subjects), ("", ""))
+        self._console.log(level, log.message, function, instance_id)
 
 
 def _reply(response: pb.InvocationResponse) -> Reply:
