@@ -1,5 +1,6 @@
 """DurableEntityContext: what an entity function may ask for."""
 
+import asyncio
 import json
 from collections.abc import Callable
 from typing import Any
@@ -55,3 +56,22 @@ def test_a_context_is_of_no_use_between_operations() -> None:
     run(kept.append, ("a", 1))
     with pytest.raises(OrchestratorError, match="was used while no operation was running"):
         kept[0].signal_entity(LOG, "note")
+
+
+async def tell_later(context: df.DurableEntityContext) -> None:
+    """Waits as ordinary asyncio does before it counts."""
+    await asyncio.sleep(0)
+    if context.operation_name == "fail":
+        raise ValueError("not today")
+    context.set_state(context.get_state(lambda: 0) + context.get_input())
+    context.set_result(context.get_state())
+
+
+def test_an_async_entity_runs_each_operation_to_its_end_in_order() -> None:
+    reply = run(tell_later, ("add", 1), ("fail", None), ("add", 2))
+    assert [(result["isError"], json.loads(result["result"])) for result in reply["results"]] == [
+        (False, 1),
+        (True, "not today"),
+        (False, 3),
+    ]
+    assert reply["entityState"] == "3"

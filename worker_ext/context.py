@@ -29,6 +29,7 @@ from worker_ext.engine.tasks import (
     WhenAnyTask,
     leaf_for,
     timer_until,
+    wire_time,
 )
 from worker_ext.protocol import actions
 from worker_ext.protocol.codec import decode_value, encode_value, restore
@@ -320,12 +321,34 @@ class DurableOrchestrationContext:
         )
         return leaf_for(self._schedule, action, "", payloads.decoder(expected_type))
 
-    def signal_entity(self, entityId: EntityId, operationName: str, operationInput: Any = None) -> Task:  # noqa: N803
-        """Sends an operation to an entity without waiting for it; the task is complete at once."""
+    def signal_entity(
+        self,
+        entityId: EntityId,  # noqa: N803
+        operationName: str,  # noqa: N803
+        operationInput: Any = None,  # noqa: N803
+        *,
+        deliver_at: datetime | timedelta | None = None,
+    ) -> Task:
+        """Sends an operation to an entity without waiting for it; the task is complete at once.
+
+        Args:
+            entityId: The entity.
+            operationName: The operation.
+            operationInput: Its input, any JSON value.
+            deliver_at: When it is to arrive, as an aware datetime or how long from now; None for at once.
+        """
         self._executor.check_open()
-        action = actions.SignalEntity(
-            instance_id=_entity(entityId), operation=operationName, input=encode_value(operationInput)
-        )
+        message = {
+            "instance_id": _entity(entityId),
+            "operation": operationName,
+            "input": encode_value(operationInput),
+        }
+        action: actions.SignalEntity | actions.ScheduledSignalEntity
+        if deliver_at is None:
+            action = actions.SignalEntity(**message)
+        else:
+            due = self._schedule.now + deliver_at if isinstance(deliver_at, timedelta) else _utc(deliver_at)
+            action = actions.ScheduledSignalEntity(**message, fire_at=wire_time(due))
         return self._executor.signal(action)
 
     def lock_entities(self, *entities: EntityId) -> Task:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -88,6 +90,31 @@ def run_batch(context: DurableEntityContext, batch: Iterable[Operation], entity:
         ValueError: The reply is too long for a message.
     """
     executor = context.executor
-    for operation in batch:
-        executor.run(operation, entity, context)
+    with _Awaiting(entity) as call:
+        for operation in batch:
+            executor.run(operation, call, context)
     return check_size(executor.state().encode())
+
+
+class _Awaiting:
+    """Calls an entity function, and runs what it returns to its end where that is a coroutine.
+
+    Entities are not replayed, so an ordinary event loop does; it lasts for the batch.
+    """
+
+    def __init__(self, entity: EntityFunction) -> None:
+        self._entity = entity
+        self._runner: asyncio.Runner | None = None
+
+    def __enter__(self) -> EntityFunction:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._runner is not None:
+            self._runner.close()
+
+    def __call__(self, context: DurableEntityContext) -> None:
+        outcome = self._entity(context)
+        if inspect.iscoroutine(outcome):
+            self._runner = self._runner or asyncio.Runner()
+            self._runner.run(outcome)

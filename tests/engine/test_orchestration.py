@@ -17,6 +17,7 @@ from worker_ext.protocol.actions import (
     CallSubOrchestrator,
     ContinueAsNew,
     CreateTimer,
+    ScheduledSignalEntity,
     SignalEntity,
     WaitForExternalEvent,
     WhenAll,
@@ -432,6 +433,21 @@ class TestEntityCalls:
         turn = replay(orchestrator, begun())
         assert turn.output == "sent"
         assert turn.actions == [SignalEntity(instance_id="@counter@k", operation="add", input="1")]
+
+    @pytest.mark.parametrize(
+        "deliver_at", [timedelta(minutes=5), datetime(2026, 1, 2, 4, 9, 5, tzinfo=timezone(timedelta(hours=1)))]
+    )
+    def test_a_signal_may_be_sent_for_later(self, deliver_at: datetime | timedelta) -> None:
+        def orchestrator(context: Context) -> Steps:
+            yield context.signal_entity(df.EntityId("Counter", "k"), "add", 1, deliver_at=deliver_at)
+            yield context.call_activity("A")
+
+        later = ScheduledSignalEntity(
+            instance_id="@counter@k", operation="add", input="1", fire_at="2026-01-02T03:09:05.000000Z"
+        )
+        history = begun().sent(0, "@counter@k", "add@2026-01-02T03:09:05.0000000Z").scheduled("A", 1)
+        turn = replay(orchestrator, history)
+        assert (turn.actions, turn.error) == ([later, activity("A")], None)
 
 
 class TestContinueAsNew:

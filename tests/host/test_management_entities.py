@@ -113,7 +113,7 @@ async def test_a_delete_sends_the_operation(fresh: Host) -> None:
             "Nope/a?op=x",
             b"1",
             "The function 'nope' doesn't exist, is disabled, or is not an entity function. "
-            "Additional info: The following are the known entity functions: 'Counter'.",
+            "Additional info: The following are the known entity functions: 'Counter', 'Starter'.",
         ),
         ("Counter/a%23b?op=x", b"1", "The entity key 'a#b' has '#' in it, which no key may have."),
     ],
@@ -165,3 +165,22 @@ async def test_an_entity_is_among_the_instances(fresh: Host) -> None:
         "createdTime": "",
         "lastUpdatedTime": "",
     }
+
+
+async def test_an_entity_may_start_orchestrations_with_a_client_of_its_own(host: Host) -> None:
+    await signal(host, "Starter/one?op=go", b'"begun-by-one"', JSON)
+    await until_state(host, "Starter/one", "begun-by-one")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            status = await host.get(f"{API}/instances/begun-by-one")
+            if status.status == 200:
+                break
+            await asyncio.sleep(0.01)
+    assert status.json["output"] == {"key": "one"}
+
+
+async def test_an_orchestration_may_signal_for_later(host: Host) -> None:
+    started = await host.post(f"{API}/orchestrators/signals_later", b"")
+    assert started.status == 202
+    assert (await host.get(f"{API}/entities/Counter/later")).status == 404
+    await until_state(host, "Counter/later", [["add", 1]])

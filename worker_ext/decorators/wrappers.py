@@ -63,9 +63,14 @@ def orchestrator_function(
 def entity_function(user: _AnyFunction, context_name: str) -> FunctionType:
     """The function that a worker is given for an entity; `context_name` is the name of the binding.
 
+    An entity may have other bindings, such as a durable client to start orchestrations with. Then its parameters are
+    told apart by name; with none but the context, that parameter may have any name.
+
     Raises:
-        AppError: The user's function takes another number of parameters than one.
+        AppError: The user's function has several parameters, and none is called `context_name`.
     """
+    if len(_signature(user).parameters) > 1:
+        return _entity_with_bindings(user, context_name)
     _check_takes_one_argument(user, "entity", "the context")
 
     def batch(*args: Any, **kwargs: Any) -> str:
@@ -74,6 +79,19 @@ def entity_function(user: _AnyFunction, context_name: str) -> FunctionType:
         return handlers.run_entity(_body(*args, **kwargs), user)
 
     return _plain(batch, user, _single_parameter(context_name), is_async=False, entity_function=user)
+
+
+def _entity_with_bindings(user: _AnyFunction, context_name: str) -> FunctionType:
+    signature = _signature_without(user, context_name, "entity_trigger", "context_name")
+
+    def batch(*args: Any, **kwargs: Any) -> str:
+        from worker_ext import handlers
+
+        values = signature.bind(*args, **kwargs).arguments
+        body = _body(values.pop(context_name))
+        return handlers.run_entity(body, lambda context: user(**{context_name: context, **values}))
+
+    return _plain(batch, user, signature, is_async=False, entity_function=user)
 
 
 def activity_function(user: _AnyFunction, input_name: str) -> FunctionType:

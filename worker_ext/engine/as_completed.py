@@ -9,7 +9,6 @@ which it finds in the frame of `as_completed`.
 from __future__ import annotations
 
 import asyncio
-import sys
 from asyncio import tasks as asyncio_tasks
 from collections.abc import Collection, Set
 from types import CodeType, FrameType
@@ -27,10 +26,11 @@ def _code(*path: str) -> CodeType | None:
     return code if isinstance(code, CodeType) else None
 
 
-_STARTS = _code("_ensure_future") or _code("ensure_future")
+STARTS = _code("_ensure_future") or _code("ensure_future")
 """What calls the loop's create_task for gather, as_completed and others."""
 
-_GATHER = _code("gather")
+GATHER = _code("gather")
+"""What most often does, and starts everything in the order of its arguments."""
 
 _CALLER = _code("_AsCompletedIterator", "__init__") or _code("as_completed")
 """What runs as_completed: a generator before Python 3.13, an iterator since."""
@@ -46,16 +46,18 @@ class StartOrder:
         self._frame: FrameType | None = None
         self._started: dict[int, Any] = {}
 
-    def task_for(self, awaitable: object, loop: asyncio.AbstractEventLoop) -> Any:
+    def task_for(self, awaitable: object, frame: FrameType, loop: asyncio.AbstractEventLoop) -> Any:
         """The task of something that `as_completed` asks to be started now; None where it is to be started as usual.
+
+        Args:
+            awaitable: What is to be started.
+            frame: Who asks asyncio to start it, by way of `STARTS`.
+            loop: The loop to start it on.
 
         Raises:
             OrchestratorError: Coroutines were given in an order that nobody knows any more.
         """
-        frame = sys._getframe(2)
-        if frame.f_code is not _STARTS:
-            return None
-        caller = _caller(frame.f_back)
+        caller = _caller(frame)
         if caller is None:
             return None
         if caller is not self._frame:
@@ -81,9 +83,7 @@ class StartOrder:
 
 def _caller(frame: FrameType | None) -> FrameType | None:
     for _ in range(_DEPTH):
-        if frame is None or frame.f_code is _GATHER:
-            return None
-        if frame.f_code is _CALLER:
+        if frame is None or frame.f_code is _CALLER:
             return frame
         frame = frame.f_back
     return None

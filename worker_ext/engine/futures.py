@@ -106,11 +106,15 @@ class Relay:
 
 
 class Follower(asyncio.Future[Any]):
-    """A future that takes over the outcome of a durable task. Whoever cancels it lets go of the task."""
+    """A future that takes over the outcome of a durable task. Whoever cancels it lets go of the task.
 
-    __slots__ = ("_task",)
+    Attributes:
+        task: The durable task.
+    """
 
-    _task: Task
+    __slots__ = ("task",)
+
+    task: Task
 
     member_settled = take_outcome
     """Takes over the outcome of the durable task."""
@@ -127,7 +131,7 @@ class Follower(asyncio.Future[Any]):
         """Stops waiting; a durable task that nobody waits for any more is abandoned."""
         if not asyncio.Future.cancel(self, msg):
             return False
-        self._task.unwatch(self)
+        self.task.unwatch(self)
         return True
 
 
@@ -135,11 +139,6 @@ class Waiter(Follower):
     """What a coroutine waits on that awaits a durable task."""
 
     __slots__ = ()
-
-    def __init__(self, task: Task, loop: DurableLoop) -> None:
-        super().__init__(loop=loop)
-        self._task = task
-        task.watch(self)
 
 
 class CallFuture(Follower):
@@ -157,15 +156,9 @@ class CallFuture(Follower):
             number = self._number = self._loop.next_number()  # type: ignore[attr-defined]  # the loop is a DurableLoop
         return number
 
-    def follow(self, task: Task, name: str | None) -> None:
-        """Says what it stands for; to be called once."""
-        self._task = task
-        if name is not None:
-            self._name = name
-
     def begin(self) -> None:
         """Starts the durable task, unless this was cancelled first."""
-        task = self._task
+        task = self.task
         if self.done() or self._loop.leaving:  # type: ignore[attr-defined]  # asyncio's own attribute
             return
         if not task.settled:
@@ -197,7 +190,7 @@ class CallFuture(Follower):
 
     def get_coro(self) -> Task:
         """The durable task."""
-        return self._task
+        return self.task
 
     def get_stack(self, *, limit: int | None = None) -> list[Any]:
         """No frames: no code runs for it."""

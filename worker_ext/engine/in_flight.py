@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
-from worker_ext.protocol.actions import CallEntity, LockEntities, SignalEntity
+from worker_ext.protocol.actions import CallEntity, LockEntities, ScheduledSignalEntity, SignalEntity
 from worker_ext.protocol.codec import decode_json
 from worker_ext.protocol.history import (
     EventRaised,
@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from worker_ext.engine.tasks import Leaf
 
 _NAMESPACE = UUID("9e952959-5e33-4daf-827f-2fa12937b875")
+_COUNTED = (CallEntity, SignalEntity, ScheduledSignalEntity, LockEntities)
+"""What the extension counts when it derives an id."""
+
 _TICKS = 7
 """Fractional digits of a .NET time in full."""
 
@@ -80,7 +83,10 @@ class InFlight:
 
     def _derived(self, schedule: Schedule, leaf: Leaf) -> str:
         before = schedule.leaves[: leaf.id]
-        counter = sum(isinstance(other.action, CallEntity | SignalEntity | LockEntities) for other in before)
+        counter = sum(
+            isinstance(other.action, CallEntity | SignalEntity | ScheduledSignalEntity | LockEntities)
+            for other in before
+        )
         return request_id(schedule.instance_id, self._time_at(schedule.barrier), counter)
 
     def _time_at(self, position: int) -> str:

@@ -29,6 +29,7 @@ from worker_ext.protocol.actions import (
     CallEntity,
     LockEntities,
     ReleaseEntities,
+    ScheduledSignalEntity,
     SignalEntity,
     WaitForExternalEvent,
     WhenAll,
@@ -118,7 +119,7 @@ class Group:
         """The group's entries of the action list: signals that lead it, then the rest as one action."""
         leading = 0
         for leaf in self.leaves:
-            if not isinstance(leaf.action, SignalEntity):
+            if not isinstance(leaf.action, SignalEntity | ScheduledSignalEntity):
                 break
             leading += 1
             yield Element(leaf.action, lambda: START, lambda: False)

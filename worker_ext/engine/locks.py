@@ -25,6 +25,7 @@ from worker_ext.protocol.actions import (
     CallSubOrchestratorWithRetry,
     EntityLock,
     LockEntities,
+    ScheduledSignalEntity,
     SignalEntity,
 )
 from worker_ext.protocol.entity import EntityId
@@ -193,7 +194,7 @@ class CriticalSection:
                 return False
             case CallSubOrchestrator() | CallEntity():
                 return not self.request.settled and not is_behind
-            case SignalEntity(instance_id=entity) if entity in self.ids:
+            case SignalEntity(instance_id=entity) | ScheduledSignalEntity(instance_id=entity) if entity in self.ids:
                 return not self.request.settled and not is_behind
             case _:
                 return True
@@ -253,7 +254,7 @@ class CriticalSection:
                 problem = f"called entity {entity}, which is not locked. Add it to the lock, or call it outside"
             case CallEntity(instance_id=entity) if self._is_open(entity):
                 problem = f"called entity {entity} while an earlier call to it is open. Await one call after the other"
-            case SignalEntity(instance_id=entity) if entity in self.ids:
+            case SignalEntity(instance_id=entity) | ScheduledSignalEntity(instance_id=entity) if entity in self.ids:
                 problem = f"signalled entity {entity}, which it has locked. Call it instead, or signal it outside"
             case _:
                 return

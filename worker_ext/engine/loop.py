@@ -22,7 +22,7 @@ from contextvars import Context, copy_context
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from worker_ext.engine.as_completed import StartOrder
+from worker_ext.engine.as_completed import GATHER, STARTS, StartOrder
 from worker_ext.engine.futures import CallFuture, LoopFuture, LoopTask, Relay, Waiter, take_outcome
 from worker_ext.engine.tasks import Leaf, Task, timer_until
 from worker_ext.errors import OrchestratorError
@@ -196,7 +196,9 @@ class DurableLoop(asyncio.AbstractEventLoop):
             future = asyncio.Future(loop=self)
             task.watch(Relay(future))
         else:
-            future = Waiter(task, self)
+            future = waiter = Waiter(loop=self)
+            waiter.task = task
+            task.watch(waiter)
         return future
 
     # -- asyncio's face ----------------------------------------------------------------------------------------------
@@ -253,29 +255,30 @@ class DurableLoop(asyncio.AbstractEventLoop):
 
     def create_task(self, coro: Any, *, name: str | None = None, **options: Any) -> Any:
         """Runs a coroutine or a durable task side by side with what runs already."""
-        started = self._start_order.task_for(coro, self)
-        if started is not None:
-            return started
-        if isinstance(coro, Task):
-            return self._create_call(coro, name)
+        frame = sys._getframe(1)
+        if frame.f_code is STARTS and (caller := frame.f_back) is not None and caller.f_code is not GATHER:
+            started = self._start_order.task_for(coro, caller, self)
+            if started is not None:
+                return started
         if self._closed:
             coro.close()
             self.end_code()
             return LoopFuture(self)
+        if isinstance(coro, Task):
+            return self._create_call(coro, name)
         task = LoopTask(coro, self, name=name, **options)
         if len(self.tasks) >= self._tasks_before_sweep:
             self._tasks_before_sweep = 2 * len(self.pending()) + 64
         self.tasks.append(task)
         return task
 
-    def _create_call(self, task: Task, name: str | None) -> asyncio.Future[Any]:
+    def _create_call(self, task: Task, name: str | None) -> CallFuture:
         if task.schedule is not self.schedule:
             raise OrchestratorError("a task of another orchestration instance was given to asyncio")
-        if self._closed:
-            self.end_code()
-            return LoopFuture(self)
         call = CallFuture(loop=self)
-        call.follow(task, name)
+        call.task = task
+        if name is not None:
+            call.set_name(name)
         ready = self.ready
         if not ready or ready[-1] is not self._start_handle:  # calls that are made in a row share one callback
             self._starting = []

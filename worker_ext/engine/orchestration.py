@@ -202,7 +202,7 @@ class OrchestrationExecutor:
                 "from the orchestrator itself"
             )
 
-    def signal(self, action: actions.SignalEntity) -> Task:
+    def signal(self, action: actions.SignalEntity | actions.ScheduledSignalEntity) -> Task:
         """Sends a message that nothing answers; the task it returns is complete."""
         leaf = Leaf(self.schedule, action)
         if self._again is None:

@@ -283,6 +283,11 @@ def leaf_for(schedule: Schedule, action: AnyAction, name: str, decode: Decoder |
     return Leaf(schedule, action, name) if decode is None else TypedLeaf(schedule, action, name, decode)
 
 
+def wire_time(time: datetime) -> str:
+    """A UTC time as actions carry it."""
+    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 class TimerTask(Leaf):
     """A timer of one piece."""
 
