@@ -233,8 +233,10 @@ class DurableOrchestrationContext:
 
     def wait_for_external_event(
         self, name: str, expected_type: type | None = None, *, timeout: timedelta | None = None
-    ) -> Task:
+    ) -> WaitTask | EventOrTimeoutTask:
         """Waits for an event; the task gives its payload. Names ignore case; each event is delivered once.
+
+        A wait that is not needed any more can be given up with `cancel()`.
 
         Args:
             name: The event's name.

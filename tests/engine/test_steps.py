@@ -194,6 +194,41 @@ class TestWaitsWithATimeout:
         assert replay(self.waiting, history).output == ["event 'Go' did not come in time", "late"]
 
 
+def test_a_cancelled_wait_leaves_a_later_event_to_the_next() -> None:
+    def orchestrator(context: Context) -> Steps:
+        first = context.wait_for_external_event("go")
+        yield context.task_any([first, context.call_activity("A")])
+        first.cancel()
+        second = yield context.wait_for_external_event("go")
+        return [first.is_completed, first.is_cancelled, second]
+
+    history = begun().scheduled("A", 0).batch().completed(0).batch().raised("go", 7)
+    assert replay(orchestrator, history).output == [False, True, 7]
+
+
+def test_a_cancelled_wait_with_a_timeout_cancels_its_timer_too() -> None:
+    def orchestrator(context: Context) -> Steps:
+        wait = context.wait_for_external_event("go", timeout=timedelta(days=30))
+        yield context.task_any([wait, context.call_activity("A")])
+        wait.cancel()
+        yield context.call_activity("B")
+        return [wait.is_completed, wait.is_cancelled]
+
+    history = begun().timer_created(0).scheduled("A", 1).batch().completed(1).scheduled("B", 2).batch().completed(2)
+    turn = replay(orchestrator, history)
+    assert turn.output == [False, True]
+    assert '"isCanceled":true' in turn.state.encode()
+
+
+def test_a_wait_whose_event_has_come_cannot_be_cancelled() -> None:
+    def orchestrator(context: Context) -> Steps:
+        wait = context.wait_for_external_event("go")
+        yield wait
+        wait.cancel()
+
+    assert isinstance(replay(orchestrator, begun().batch().raised("go")).error, ValueError)
+
+
 def test_all_failures_are_reported_together_when_asked_for() -> None:
     def orchestrator(context: Context) -> Steps:
         tasks = [context.call_activity(name) for name in "ABC"]

@@ -355,6 +355,21 @@ class WaitTask(Task):
     def listed(self) -> bool:
         return self.entered
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self.dropped
+
+    def cancel(self) -> None:
+        """Gives the wait up: it never completes, and an event that comes later is kept for the next wait.
+
+        Raises:
+            ValueError: The event has already come.
+        """
+        if self.settled:
+            raise ValueError("Cannot cancel a completed task.")
+        self.dropped = True
+
     def start(self) -> None:
         if not self.entered:
             self.dropped = False
@@ -507,8 +522,24 @@ class EventOrTimeoutTask(WhenAnyTask):
             self._timer.cancel()
             self.settle(member.value, failed=member.failed)
         else:
-            self._wait.dropped = True
+            self._wait.cancel()
             self.settle(TimeoutError(f"event {self._wait.name!r} did not come in time"), failed=True)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether `cancel` was called."""
+        return self._wait.dropped and not self.settled
+
+    def cancel(self) -> None:
+        """Gives the wait up, and its timer: it never completes.
+
+        Raises:
+            ValueError: It has ended already.
+        """
+        if self.settled:
+            raise ValueError("Cannot cancel a completed task.")
+        self._wait.cancel()
+        self._timer.cancel()
 
 
 class LongTimerTask(Task):
