@@ -25,6 +25,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGINT, lambda *_: None)
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(line_buffering=True)
+    # Python takes cached bytecode for a file's where size and second agree, which hides a change made at once.
+    sys.dont_write_bytecode = True
     address = parse(sys.argv[1:] if arguments is None else arguments)
     outbox = Outbox()
     logs.install(outbox, address.request_id)
