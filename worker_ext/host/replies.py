@@ -22,7 +22,7 @@ from worker_ext.errors import PayloadError
 from worker_ext.host.gateway import Reply
 from worker_ext.host.rendering import compact
 from worker_ext.protocol.actions import Action, AnyAction, CreateTimer, ScheduledSignalEntity, WhenAll, WhenAny
-from worker_ext.protocol.codec import JSON, encode_value, parse_timestamp
+from worker_ext.protocol.codec import JSON, encode_value, fault_of, parse_timestamp
 from worker_ext.protocol.history import FailureDetails, TaskCompleted, TaskFailed
 from worker_ext.protocol.orchestrator import FAILURE_MARKER, OrchestratorState, ReplaySchema
 
@@ -309,8 +309,8 @@ def _action(found: JSON, where: str) -> Any:
     try:
         return msgspec.convert(named | {"actionType": number}, cls)
     except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$")
-        raise _FaultError(f"Invalid JSON. {what}. Path '{where}{path.removesuffix('`')}'.") from None
+        what, path = fault_of(error)
+        raise _FaultError(f"Invalid JSON. {what}. Path '{where}{path}'.") from None
 
 
 def _compound(cls: Any, members: JSON, where: str) -> Any:

@@ -23,7 +23,7 @@ from msgspec import Meta, Struct
 
 from worker_ext.errors import HostError, PayloadError
 from worker_ext.host.jsonc import read_json_object
-from worker_ext.protocol.codec import parse_timespan
+from worker_ext.protocol.codec import fault_of, parse_timespan
 
 HOST_JSON = "host.json"
 LOCAL_SETTINGS = "local.settings.json"
@@ -353,8 +353,8 @@ def _convert(path: Path, members: object, shape: type[_T], origins: Mapping[str,
     try:
         return msgspec.convert(members, shape, strict=False)
     except msgspec.ValidationError as error:
-        what, _, tail = str(error).partition(" - at `$")
-        place = tail.removesuffix("`").lstrip(".")
+        what, path_below = fault_of(error)
+        place = path_below.lstrip(".")
         source = f"environment variable {origins[place]}" if place in origins else str(path)
         expected = what.partition(", got ")[0].replace("Expected", "expected")
         raise HostError(f"{source}: {place or 'the file'}: {expected}, found {_found(members, place)}") from None

@@ -36,11 +36,6 @@ _DATA_TYPES = {
 _TRUE = frozenset({"1", "true"})
 
 
-def has_function_folders(app_dir: Path) -> bool:
-    """Whether the folder has functions of the v1 model."""
-    return next(app_dir.glob(f"*/{FUNCTION_JSON}"), None) is not None
-
-
 @dataclass(frozen=True)
 class _Folder:
     """A function's folder: what is told to the worker, and whether it is served."""

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import UNSET, Struct, UnsetType
 
 from worker_ext.errors import PayloadError
-from worker_ext.protocol.codec import JSON
+from worker_ext.protocol.codec import JSON, fault_of
 
 
 class OrchestrationRuntimeStatus(Enum):
@@ -80,8 +80,8 @@ class DurableClientPayload(Struct, frozen=True, kw_only=True, rename="camel"):
         try:
             return msgspec.json.decode(text, type=DurableClientPayload)
         except msgspec.DecodeError as error:
-            what, _, path = str(error).partition(" - at `$")
-            raise PayloadError("durableClient $" + path.removesuffix("`"), what) from None
+            what, path = fault_of(error)
+            raise PayloadError("durableClient $" + path, what) from None
 
     def encode(self) -> str:
         """Writes the payload as compact JSON."""

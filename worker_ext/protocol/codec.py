@@ -58,6 +58,12 @@ _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib"
 _decode = msgspec.json.Decoder().decode
 
 
+def fault_of(error: Exception) -> tuple[str, str]:
+    """What msgspec found wrong, and where below the value's root, such as `.history[3].Name`; empty for the root."""
+    what, _, path = (str(error) or "nested too deeply").partition(" - at `$")
+    return what, path.removesuffix("`")
+
+
 def decode_json(text: str | bytes) -> JSON:
     """Parses JSON text, taking NaN, infinities and lone surrogates as the standard library does.
 

@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from worker_ext.errors import PayloadError
-from worker_ext.protocol.codec import JSON
+from worker_ext.protocol.codec import JSON, fault_of
 
 
 @dataclass(frozen=True, eq=True)
@@ -94,8 +94,8 @@ class EntityBatchRequest(Struct, frozen=True, kw_only=True, rename="camel"):
         try:
             return msgspec.json.decode(payload, type=EntityBatchRequest)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-            what, _, path = (str(error) or "nested too deeply").partition(" - at `$")
-            raise PayloadError("$" + path.removesuffix("`"), what) from None
+            what, path = fault_of(error)
+            raise PayloadError("$" + path, what) from None
 
 
 def read_operations(batch: list[dict[str, JSON]]) -> list[Operation]:
@@ -107,8 +107,8 @@ def read_operations(batch: list[dict[str, JSON]]) -> list[Operation]:
     try:
         return msgspec.convert(batch, list[Operation])
     except msgspec.ValidationError as error:
-        what, _, path = str(error).partition(" - at `$")
-        raise PayloadError("$.batch" + path.removesuffix("`"), what) from None
+        what, path = fault_of(error)
+        raise PayloadError("$.batch" + path, what) from None
 
 
 class OperationResult(Struct, frozen=True, kw_only=True, rename="camel"):

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from worker_ext.errors import PayloadError
 from worker_ext.protocol.actions import AnyAction
-from worker_ext.protocol.codec import JSON
+from worker_ext.protocol.codec import JSON, fault_of
 from worker_ext.protocol.history import EVENTS, FailureDetails, HistoryEvent
 
 FAILURE_MARKER = "\n\n$OutOfProcData$:"
@@ -107,9 +107,8 @@ def _convert(value: JSON, kind: Any, where: str) -> Any:
     try:
         return msgspec.convert(value, kind)
     except (msgspec.ValidationError, UnicodeEncodeError, RecursionError) as error:
-        text = str(error) or "nested too deeply"
-        what, _, path = text.partition(" - at `$")
-        raise PayloadError(where + path.removesuffix("`"), what) from None
+        what, path = fault_of(error)
+        raise PayloadError(where + path, what) from None
 
 
 def _brief(value: object) -> str:
@@ -152,8 +151,8 @@ class OrchestratorState(Struct, frozen=True, kw_only=True, rename="camel"):
         try:
             return _state_decoder.decode(text)
         except (msgspec.DecodeError, UnicodeEncodeError, RecursionError) as error:
-            what, _, path = (str(error) or "nested too deeply").partition(" - at `$")
-            raise PayloadError("$" + path.removesuffix("`"), what) from None
+            what, path = fault_of(error)
+            raise PayloadError("$" + path, what) from None
 
 
 _state_decoder = msgspec.json.Decoder(OrchestratorState)
