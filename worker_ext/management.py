@@ -56,9 +56,9 @@ class Endpoint:
 
     def __init__(self, payload: DurableClientPayload, function_invocation_id: str | None) -> None:
         if payload.rpc_base_url is not None:
-            self._base, self._key = payload.rpc_base_url, ""
+            self._base, self._key = payload.rpc_base_url.rstrip("/") + "/", ""
         elif payload.base_url is not None:
-            self._base, self._key = payload.base_url + "/", payload.required_query_string_parameters or ""
+            self._base, self._key = payload.base_url.rstrip("/") + "/", payload.required_query_string_parameters or ""
         else:
             raise PayloadError("durableClient $", "expected an object with `rpcBaseUrl` or `baseUrl`, found neither")
         self._headers = {}
