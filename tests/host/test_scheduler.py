@@ -23,7 +23,7 @@ from worker_ext.host.records import TurnRecord, TurnResult
 from worker_ext.host.scheduler import Scheduler
 from worker_ext.host.settings import DurableSettings
 from worker_ext.host.store import InstanceExistsError, Store
-from worker_ext.protocol.codec import format_timestamp
+from worker_ext.protocol.codec import format_timestamp, parse_timestamp
 from worker_ext.protocol.history import OrchestratorCompleted, TaskCompleted, TaskFailed
 
 
@@ -75,7 +75,7 @@ async def test_a_chain_runs_to_its_result(path: Path) -> None:
         *("OrchestratorStarted", "TaskCompleted", "TaskScheduled", "OrchestratorCompleted"),
         *("OrchestratorStarted", "TaskCompleted", "ExecutionCompleted", "OrchestratorCompleted"),
     ]
-    times = [event.timestamp for event in history if isinstance(event, OrchestratorCompleted)]
+    times = [parse_timestamp(event.timestamp) for event in history if isinstance(event, OrchestratorCompleted)]
     assert times == sorted(times)
     assert gateway.calls == {("Echo", "0"): 1, ("Echo", "1"): 1, ("Echo", "2"): 1}
 
