@@ -62,12 +62,17 @@ def prepare(case: Case, environments: Environments, code: Path, folder: Path, al
     work = (APPS / "work.py").read_text()
     (app / "work.py").write_text(work.replace("import asyncio\n", f"import asyncio\n{also}\n", 1))
     (app / "host.json").write_text('{"version": "2.0"}')
-    values = _worker_settings(case, environments, code, folder)
+    values = worker_settings(case, environments, code, folder)
     (app / "local.settings.json").write_text(json.dumps({"Values": values}))
     return app
 
 
-def _worker_settings(case: Case, environments: Environments, code: Path, folder: Path) -> dict[str, str]:
+def worker_settings(case: Case, environments: Environments, code: Path, folder: Path) -> dict[str, str]:
+    """The app settings that make the host start the worker of the case.
+
+    Args:
+        folder: Where the worker may be put; in the Azure layout the app in it, `app`, gets its packages.
+    """
     own = case.worker == "own"
     packages = environments.packages(case.version, [*requirements(for_worker=own), *case.more])
     settings = {"FUNCTIONS_WORKER_RUNTIME_VERSION": case.version}
