@@ -46,6 +46,7 @@ LAYERS = {
     "orchestrator": "reexports",
     "payloads": "api",
     "protocol": "protocol",
+    "recording": "api",
     "replacement": "api",
     "rpc": "rpc",
     "status": "api",

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Self
 import azure.functions as func
 from msgspec.structs import replace
 
-from worker_ext import management
+from worker_ext import management, recording
 from worker_ext.bulk import BulkResult, Progress, for_each
 from worker_ext.connection import connection_payload
 from worker_ext.errors import ClientError
@@ -146,6 +146,32 @@ class DurableOrchestrationClient:
         if answer is None or isinstance(answer, str):
             return DurableOrchestrationStatus.from_json(answer or "")
         return DurableOrchestrationStatus.from_json(management.read_object(answer, response, instance_id))
+
+    async def export_history(self, instance_id: str) -> str:
+        """An instance as a recording for tests: `worker_ext.testing.replay` runs today's code over it.
+
+        The local host tells its history as it is; of another host's it is worked out from what the management API shows
+        (see `worker_ext.recording`).
+
+        Returns:
+            JSON text: the payload of the orchestration trigger with the whole history of the current execution, and
+            the status of the instance as the member `instance`.
+
+        Raises:
+            ClientError: There is no such instance, it has no history yet, or the host could not answer.
+        """
+        query = {"showInput": "true", "showHistory": "true", "showHistoryOutput": "true"}
+        response = await self._send("GET", management.path("instances", instance_id), query)
+        management.expect(response, {200, 202}, instance_id)
+        status = management.read_object(management.body(response), response, instance_id)
+        response = await self._send("GET", management.path("instances", instance_id, "history"))
+        if response.status == 200:
+            payload = management.read_object(management.body(response), response, instance_id)
+            return recording.text(recording.from_payload(payload, status))
+        management.expect(response, {404}, instance_id)
+        if not status.get("historyEvents"):
+            raise ClientError(404, instance_id, "the instance has no history yet: it has not begun, or is an entity")
+        return recording.text(recording.from_status(status))
 
     async def get_status_all(self) -> list[DurableOrchestrationStatus]:
         """The status of every instance, however many pages the host needs.

@@ -106,6 +106,10 @@ class SyncDurableOrchestrationClient:
         """The status of an instance; false when there is no such instance."""
         return self._run(self._client.get_status(instance_id, show_history, show_history_output, show_input))
 
+    def export_history(self, instance_id: str) -> str:
+        """An instance as a recording for tests, as JSON text."""
+        return self._run(self._client.export_history(instance_id))
+
     def wait_for_completion(
         self, instance_id: str, timeout: timedelta | None = None, poll_interval: timedelta = timedelta(seconds=1)
     ) -> DurableOrchestrationStatus:

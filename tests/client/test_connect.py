@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 import threading
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from worker_ext.client import DurableOrchestrationClient
 from worker_ext.connection import connection_payload
 from worker_ext.errors import ClientError
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
+from worker_ext.recording import from_status
 from worker_ext.sync_client import SyncDurableOrchestrationClient
 
 APP = Path(__file__).parent.parent / "host" / "apps" / "durable"
@@ -123,6 +125,29 @@ class TestWaitForCompletion:
         host.answers(404)
         with pytest.raises(ClientError, match="there is no such instance"):
             await connected.wait_for_completion("i")
+
+
+class TestExportHistory:
+    async def test_of_a_host_that_tells_no_history_it_is_worked_out(
+        self, host: FakeHost, connected: DurableOrchestrationClient
+    ) -> None:
+        event = {"EventType": "ExecutionStarted", "Timestamp": "2026-01-02T03:04:05Z", "FunctionName": "f"}
+        shown = {**status("i"), "historyEvents": [event]}
+        host.answers(202, shown)
+        host.answers(404)
+        assert json.loads(await connected.export_history("i")) == from_status(shown)
+        assert [seen.target.partition("?")[0] for seen in host.seen] == [
+            f"{API}/instances/i",
+            f"{API}/instances/i/history",
+        ]
+
+    async def test_an_instance_that_has_not_begun_has_none(
+        self, host: FakeHost, connected: DurableOrchestrationClient
+    ) -> None:
+        host.answers(202, status("i", "Pending"))
+        host.answers(404)
+        with pytest.raises(ClientError, match="the instance has no history yet"):
+            await connected.export_history("i")
 
 
 class TestMany:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import runpy
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,8 @@ from click.testing import CliRunner, Result
 from host_process import PATIENCE, HostProcess
 from host_process import cli as cli_command
 
-from worker_ext import cli
+from worker_ext import NonDeterminismError, TaskFailedError, cli
+from worker_ext.testing import replay
 
 APPS = Path(__file__).parent.parent / "host" / "apps"
 
@@ -153,12 +155,46 @@ class TestShow:
         assert command.refusal("show", "nosuch", code=3) == "worker-ext: nosuch: there is no such instance"
 
 
-def test_export_writes_the_status_with_its_history(command: Commands, tmp_path: Path) -> None:
-    command.out("start-new", "walks", "--id", "w", "--wait", "30")
-    done = command.run("export", "w", "--output", str(tmp_path / "w.json"))
-    written = json.loads((tmp_path / "w.json").read_text())
-    assert written == command.status("w")
-    assert done.stderr == f"{tmp_path}/w.json: {len(written['historyEvents'])} events\n"
+def app_function(name: str) -> Callable[..., Any]:
+    """A function of the app that the host runs, as its tests have it."""
+    found: Callable[..., Any] = runpy.run_path(str(APPS / "durable" / "function_app.py"))[name]
+    return found
+
+
+class TestExport:
+    def test_what_is_written_is_replayed(self, command: Commands, tmp_path: Path) -> None:
+        command.out("start-new", "walks", "--id", "w", "--wait", "30")
+        done = command.run("export", "w", "--output", str(tmp_path / "w.json"))
+        written = json.loads((tmp_path / "w.json").read_text())
+        assert done.stderr == f"{tmp_path}/w.json: {len(written['history'])} events\n"
+        assert written["instance"] == {k: v for k, v in command.status("w").items() if k != "historyEvents"}
+        turn = replay(app_function("walks"), tmp_path / "w.json")
+        assert (turn.error, turn.output) == (None, written["instance"]["output"])
+
+    def test_a_changed_orchestrator_is_found_out(self, command: Commands, tmp_path: Path) -> None:
+        command.out("start-new", "walks", "--id", "w", "--wait", "30")
+        turn = replay(app_function("breaks"), command.out("export", "w"))
+        assert isinstance(turn.error, NonDeterminismError)
+
+    def test_an_instance_that_failed_fails_again(self, command: Commands) -> None:
+        command.refusal("start-new", "breaks", "--id", "b", "--wait", "30", code=5)
+        turn = replay(app_function("breaks"), command.out("export", "b"))
+        assert isinstance(turn.error, TaskFailedError)
+
+    def test_one_that_runs_waits_where_it_does(self, command: Commands) -> None:
+        command.out("start-new", "waits", "--id", "a")
+        while command.status("a")["customStatus"] is None:
+            pass
+        turn = replay(app_function("waits"), command.out("export", "a"))
+        assert (turn.error, turn.is_done, turn.custom_status) == (None, False, {"s": 1})
+
+    def test_an_unknown_instance_has_an_exit_code_of_its_own(self, command: Commands) -> None:
+        assert command.refusal("export", "nosuch", code=3) == "worker-ext: nosuch: there is no such instance"
+
+    def test_a_file_that_cannot_be_written_is_named(self, command: Commands, tmp_path: Path) -> None:
+        command.out("start-new", "child", "--id", "c", "--wait", "30")
+        message = command.refusal("export", "c", "-o", str(tmp_path / "no" / "c.json"), code=1)
+        assert message == f"worker-ext: {tmp_path}/no/c.json: No such file or directory"
 
 
 class TestMessages:

@@ -129,32 +129,34 @@ async def with_history(client: DurableOrchestrationClient, instance_id: str) -> 
     return await client.get_status(instance_id, show_history=True, show_history_output=True, show_input=True)
 
 
-@click.command(short_help="Write an instance with its history to a file.")
+@click.command(short_help="Write the history of an instance to a file for tests.")
 @click.argument("instance_id", type=options.name)
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="The file; default: the screen.")
 @connected
 async def export(client: DurableOrchestrationClient, instance_id: str, output: Path | None) -> int | None:
-    """Write an instance, with its history as the management API shows it, as JSON.
+    """Write the history of an instance as JSON, for tests that replay it against the code of today.
+
+    A test is two lines: turn = worker_ext.testing.replay(ship, Path("order-17.json")), then assert turn.output == ...
+    The status of the instance stands in the file too, as `instance`.
 
     \b
-    Example:
-      worker-ext export order-17 --output order-17.json
+    Examples:
+      worker-ext export order-17 --output tests/order-17.json
+      worker-ext export order-17 | jq '.history | length'
     """
-    status = await with_history(client, instance_id)
-    if not status:
-        return fail(NOT_FOUND, f"{instance_id}: there is no such instance")
-    if output is None:
-        write_json(as_json(status))
-        return None
-    return _write(output, status)
+    recorded = await client.export_history(instance_id)
+    if output is not None:
+        return _write(output, recorded)
+    click.echo(recorded, nl=False)
+    return None
 
 
-def _write(output: Path, status: DurableOrchestrationStatus) -> int:
+def _write(output: Path, recorded: str) -> int:
     try:
-        output.write_text(json.dumps(as_json(status), indent=2, ensure_ascii=False) + "\n", "utf-8")
+        output.write_text(recorded, "utf-8")
     except OSError as error:
         return fail(1, f"{output}: {error.strerror}")
-    click.echo(f"{output}: {len(status.history or [])} events", err=True)
+    click.echo(f"{output}: {len(json.loads(recorded)['history'])} events", err=True)
     return 0
 
 

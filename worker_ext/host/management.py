@@ -1,7 +1,8 @@
 """The Durable extension's management API, over the scheduler.
 
 Answers have the status, headers and bodies of extension 3.19.0: errors in its short form (`Message`), its long form
-(with an exception's message and type) or as a bare JSON string.
+(with an exception's message and type) or as a bare JSON string. One route is this host's own: an instance's history as
+a trigger delivers it.
 
 Source: durable-functions JSON protocol, sections on the HTTP APIs and their recorded answers.
 """
@@ -27,6 +28,7 @@ from worker_ext.host.answers import (
     status_body,
 )
 from worker_ext.host.entity_routes import EntityApi
+from worker_ext.host.http_trigger import JSON_TYPE
 from worker_ext.host.instance_status import shown_history, shown_value
 from worker_ext.host.links import Links
 from worker_ext.host.listing import InstanceLists
@@ -70,6 +72,7 @@ class ManagementApi:
                 ("DELETE", "instances", lists.purge_many),
                 ("GET", instance, self._status),
                 ("DELETE", instance, lists.purge_one),
+                ("GET", f"{instance}/history", self._recording),
                 ("POST", f"{instance}/raiseEvent/{{eventName}}", self._raise_event),
                 ("POST", f"{instance}/terminate", self._terminate),
                 ("POST", f"{instance}/suspend", self._suspend),
@@ -171,6 +174,13 @@ class ManagementApi:
             return json_answer(500 if failed else 200, body)
         location = f"{self._origin(call.request)}{call.request.raw_path}"
         return json_answer(202, body, {"Location": location, "Retry-After": "5"})
+
+    async def _recording(self, call: Call) -> web.Response:
+        """The whole history as a trigger would deliver it, for tests that replay it."""
+        text = await self._engine.recording(call.instance_id)
+        if text is None:
+            return web.Response(status=404)
+        return web.Response(text=text, headers={"Content-Type": JSON_TYPE})
 
     # ------------------------------------------------------------ messages to an instance
 

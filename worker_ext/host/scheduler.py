@@ -211,6 +211,17 @@ class Scheduler:
         """The events of an instance's current execution; none if it does not exist or has not begun."""
         return parse_events(await self._store.history(instance_id))
 
+    async def recording(self, instance_id: str) -> str | None:
+        """The payload that an orchestration trigger would deliver with all that has happened, as JSON text.
+
+        None if there is no such instance, or it has not begun.
+        """
+        batches = await self._store.history(instance_id)
+        starts = (event for event in parse_events(batches) if isinstance(event, ExecutionStarted))
+        if (started := next(starts, None)) is None:
+            return None
+        return self._payloads.write([layout(batch) for batch in batches], started, is_replaying=True)
+
     async def wait_for_completion(self, instance_id: str, timeout: float | None) -> Instance | None:
         """An instance's status once it is over, or after `timeout` seconds."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()

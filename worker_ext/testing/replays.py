@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from worker_ext.errors import OrchestrationFailedError
@@ -51,20 +52,28 @@ def _value(raw: Any) -> Any:
     return decode_value(bytes(raw).decode()) if raw else None
 
 
-def replay(orchestrator: Callable[[Any], Any], history: HistoryBuilder | str) -> Turn:
+def _payload(history: HistoryBuilder | str | Path) -> str:
+    if isinstance(history, Path):
+        return history.read_text("utf-8")
+    return history if isinstance(history, str) else history.payload()
+
+
+def replay(orchestrator: Callable[[Any], Any], history: HistoryBuilder | str | Path) -> Turn:
     """Runs one turn of an orchestrator.
 
     Args:
         orchestrator: The user's function.
-        history: What happened so far, built or as the payload of the trigger.
+        history: What happened so far: built, as the payload of the trigger, or the file of one, such as
+            `worker-ext export` writes.
 
     Returns:
         What the orchestrator decided; its failure too is a decision.
 
     Raises:
+        OSError: The file cannot be read.
         PayloadError: The payload breaks the contract.
     """
-    payload = history if isinstance(history, str) else history.payload()
+    payload = _payload(history)
     try:
         return Turn(OrchestratorState.decode(run_orchestrator(payload, orchestrator)))
     except OrchestrationFailedError as failure:
