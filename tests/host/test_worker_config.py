@@ -27,12 +27,12 @@ def worker_folder(folder: Path, description: Any) -> Path:
 @pytest.mark.parametrize(
     "environment, expected",
     [
-        ({}, WorkerConfig((sys.executable, *OURS), VERSION)),
+        ({}, WorkerConfig((sys.executable, *OURS), VERSION, takes_frames=True)),
         ({"languageWorkers__python__defaultExecutablePath": "p"}, WorkerConfig(("p", *OURS), VERSION)),
         ({"LANGUAGEWORKERS:PYTHON:DEFAULTEXECUTABLEPATH": "p"}, WorkerConfig(("p", *OURS), VERSION)),
         (
             {"languageWorkers__python__arguments": "-X  dev", "FUNCTIONS_WORKER_RUNTIME_VERSION": "3.99"},
-            WorkerConfig((sys.executable, "-X", "dev", *OURS), "3.99"),
+            WorkerConfig((sys.executable, "-X", "dev", *OURS), "3.99", takes_frames=True),
         ),
     ],
 )

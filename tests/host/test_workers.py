@@ -21,7 +21,7 @@ OURS = WorkerConfig(command=("python",), version="3.12")
 
 
 def test_every_argument_is_there_in_both_spellings() -> None:
-    arguments = worker_arguments(50123, "w", "r")
+    arguments = worker_arguments("http://127.0.0.1:50123/", "w", "r")
     assert dict(zip(arguments[::2], arguments[1::2], strict=True)) == {
         "--host": "127.0.0.1",
         "--port": "50123",

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import platform
+import re
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from importlib.metadata import version
 from pathlib import Path
 
 import grpc
 import pytest
 from worker.conftest import WriteApp
-from worker.driver import REQUEST_ID, WorkerDriver, start_process, worker
+from worker.driver import REQUEST_ID, WAIT_SECONDS, WorkerDriver, start_process, worker
 
-from worker_ext.rpc import pb
+from worker_ext.rpc import frames, pb
 from worker_ext.worker.dispatcher import CAPABILITIES
 
 SUCCESS = pb.StatusResult(status=pb.StatusResult.Success)
@@ -383,12 +386,15 @@ async def test_ctrl_c_is_the_hosts_to_decide_on(write_app: WriteApp) -> None:
         assert (await driver.call("echo", x("alive"))).return_value.string == "alive"
 
 
-async def test_host_that_is_not_there_is_an_error(write_app: WriteApp) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["--host", "127.0.0.1", "--port", "{}"], ["--functions-uri", "tcp://127.0.0.1:{}"]]
+)
+async def test_host_that_is_not_there_is_an_error(write_app: WriteApp, arguments: list[str]) -> None:
     with socket.socket() as taken:  # bound, and nobody listens
         taken.bind(("127.0.0.1", 0))
         port = taken.getsockname()[1]
-        arguments = ["--host", "127.0.0.1", "--port", str(port), "--workerId", "w"]
-        process = await start_process(arguments, write_app(APP))
+        given = [text.format(port) for text in arguments]
+        process = await start_process([*given, "--workerId", "w"], write_app(APP))
         out, err = await process.communicate()
     assert (process.returncode, out) == (1, b"")
     assert err.decode().splitlines()[-1] == (
@@ -406,3 +412,75 @@ async def test_stream_that_breaks_is_an_error(write_app: WriteApp) -> None:
         assert (code, "Traceback" in err) == (1, False)
         assert "error: the stream to the host at 127.0.0.1:" in err
         assert err.endswith("broke: the host is gone\n")
+
+
+# ---------------------------------------------------------------- a host that speaks frames
+
+
+class FrameHost:
+    """A host that speaks frames, with one worker."""
+
+    def __init__(self) -> None:
+        self.arrival: asyncio.Future[frames.FrameStream] = asyncio.get_running_loop().create_future()
+        self.is_done = asyncio.Event()
+
+    async def serve(self, stream: frames.FrameStream) -> None:
+        self.arrival.set_result(stream)
+        await self.is_done.wait()
+
+
+@contextlib.asynccontextmanager
+async def framed_worker(
+    folder: Path,
+) -> AsyncIterator[tuple[frames.FrameStream, FrameHost, asyncio.subprocess.Process]]:
+    host = FrameHost()
+    server = frames.FrameServer(host.serve)
+    uri = f"tcp://127.0.0.1:{await server.start()}/"
+    process = await start_process(["--functions-uri", uri, "--functions-worker-id", "w"], folder)
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            stream = await host.arrival
+            assert await stream.read() == pb.StreamingMessage(start_stream=pb.StartStream(worker_id="w"))
+            yield stream, host, process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.communicate()
+        await server.stop()
+
+
+async def test_a_worker_that_is_told_so_speaks_frames_and_ends_with_the_stream(write_app: WriteApp) -> None:
+    folder = write_app(APP)
+    async with framed_worker(folder) as (stream, host, process):
+        request = pb.FunctionsMetadataRequest(function_app_directory=str(folder))
+        stream.send(pb.StreamingMessage(functions_metadata_request=request))
+        reply = await stream.read()
+        while reply is not None and reply.WhichOneof("content") == "rpc_log":
+            reply = await stream.read()
+        assert reply is not None
+        names = [metadata.name for metadata in reply.function_metadata_response.function_metadata_results]
+        assert names == ["echo", "hold", "release", "block", "stubborn", "environment"]
+        host.is_done.set()
+        assert await process.wait() == 0
+
+
+async def test_a_worker_that_speaks_frames_does_not_load_grpc(write_app: WriteApp) -> None:
+    folder = write_app("import sys\nraise RuntimeError('grpc' in sys.modules)")
+    async with framed_worker(folder) as (stream, _, _):
+        request = pb.FunctionsMetadataRequest(function_app_directory=str(folder))
+        stream.send(pb.StreamingMessage(functions_metadata_request=request))
+        reply = await stream.read()
+        while reply is not None and reply.WhichOneof("content") == "rpc_log":
+            reply = await stream.read()
+        assert reply is not None
+        assert "RuntimeError: False" in reply.function_metadata_response.result.exception.message
+
+
+async def test_a_stream_of_frames_that_breaks_is_an_error_of_the_worker(write_app: WriteApp) -> None:
+    async with framed_worker(write_app(APP)) as (stream, _, process):
+        stream.close()
+        _, err = await process.communicate()
+    assert process.returncode == 1
+    assert re.search(
+        r"worker_ext.worker: error: the stream to the host at 127\.0\.0\.1:\d+ broke: the conn", err.decode()
+    )

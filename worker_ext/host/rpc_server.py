@@ -1,4 +1,4 @@
-"""FunctionRpc, the host's side: one gRPC server, one `WorkerStream` for each worker that connects.
+"""FunctionRpc, the host's side: one server, one `WorkerStream` for each worker that connects.
 
 Replies are matched by message type, by function id and by invocation id; request ids carry nothing. The start-up
 sequence is one request at a time, each with a time limit.
@@ -9,27 +9,30 @@ Source: worker protocol, sections on the service, the message sequence and the w
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
-from typing import Any, TypeVar
-
-import grpc
+from typing import Any, Protocol, TypeVar
 
 from worker_ext.errors import HostError
 from worker_ext.host.gateway import WorkerLostError
-from worker_ext.rpc import pb, service
+from worker_ext.rpc import frames, pb
 
 INIT_LIMIT = timedelta(minutes=2)
 METADATA_LIMIT = timedelta(minutes=1)
 LOAD_LIMIT = timedelta(minutes=1)
 
 LogSink = Callable[[pb.RpcLog], None]
+Send = Callable[[pb.StreamingMessage], None]
 _T = TypeVar("_T")
 _Key = tuple[str, str]
-_Context = grpc.aio.ServicerContext  # the classes of grpc are generic for type checkers only
+
+
+class _Listener(Protocol):
+    async def start(self) -> int: ...
+
+    async def stop(self) -> None: ...
 
 
 class StartupError(HostError):
@@ -45,22 +48,27 @@ class StartupError(HostError):
 
 
 class RpcServer:
-    """The gRPC server on a free port of 127.0.0.1; workers whose id nobody expects are turned away."""
+    """Listens on a free port of 127.0.0.1; workers whose id nobody expects are turned away.
 
-    def __init__(self) -> None:
-        self._server = grpc.aio.server(options=service.SERVER_OPTIONS)
-        self._server.add_generic_rpc_handlers([service.event_stream_handler(self)])
+    Args:
+        framed: Whether it speaks frames, which our own worker understands; else gRPC, as every worker does.
+
+    Attributes:
+        scheme: What stands before its address in a worker's arguments.
+    """
+
+    def __init__(self, *, framed: bool = False) -> None:
         self._expected: dict[str, tuple[asyncio.Future[WorkerStream], LogSink]] = {}
+        self.scheme = frames.SCHEME if framed else "http"
+        self._listener: _Listener = frames.FrameServer(self._serve_frames) if framed else _grpc_server(self._admit)
 
     async def start(self) -> int:
         """Starts listening; the port."""
-        port = self._server.add_insecure_port("127.0.0.1:0")
-        await self._server.start()
-        return port
+        return await self._listener.start()
 
     async def stop(self) -> None:
         """Ends every stream."""
-        await self._server.stop(grace=0)
+        await self._listener.stop()
 
     def expect(self, worker_id: str, on_log: LogSink) -> asyncio.Future[WorkerStream]:
         """Lets one worker in; the future is its stream. What it logs goes to `on_log`."""
@@ -68,20 +76,32 @@ class RpcServer:
         self._expected[worker_id] = arrival, on_log
         return arrival
 
-    async def event_stream(
-        self,
-        requests: AsyncIterator[pb.StreamingMessage],
-        context: grpc.aio.ServicerContext[pb.StreamingMessage, pb.StreamingMessage],
-        /,
-    ) -> None:
-        """Serves one worker until either side ends the stream."""
-        first = await anext(requests, None)
-        arrival, on_log = self._expected.pop(first.start_stream.worker_id, (None, None)) if first else (None, None)
+    def _admit(self, first: pb.StreamingMessage, send: Send) -> WorkerStream | None:
+        """The stream of the worker that introduces itself; None where nobody expects it."""
+        arrival, on_log = self._expected.pop(first.start_stream.worker_id, (None, None))
         if arrival is None or on_log is None or arrival.done():
-            return
-        stream = WorkerStream(on_log)
+            return None
+        stream = WorkerStream(on_log, send)
         arrival.set_result(stream)
-        await stream.run(requests, context)
+        return stream
+
+    async def _serve_frames(self, connection: frames.FrameStream) -> None:
+        first = await connection.read()
+        stream = None if first is None else self._admit(first, connection.send)
+        if stream is None:
+            return
+        try:
+            while (message := await connection.read()) is not None:
+                stream.receive(message)
+        finally:
+            stream.lose()
+
+
+def _grpc_server(admit: Callable[[pb.StreamingMessage, Send], WorkerStream | None]) -> _Listener:
+    # Imported where a worker needs it: it costs a tenth of the time that the host takes to start.
+    from worker_ext.host.grpc_listener import GrpcListener
+
+    return GrpcListener(admit)
 
 
 class WorkerStream:
@@ -93,13 +113,13 @@ class WorkerStream:
         running: How many invocations the worker has not answered yet.
     """
 
-    def __init__(self, on_log: LogSink) -> None:
+    def __init__(self, on_log: LogSink, send: Send) -> None:
         self.capabilities: dict[str, str] = {}
         self.closed = asyncio.Event()
         self._on_log = on_log
+        self._write = send
         self._id_prefix = str(uuid.uuid4())[:23]
         self._ids = itertools.count(1)
-        self._outgoing: asyncio.Queue[pb.StreamingMessage] = asyncio.Queue()
         self._replies: dict[_Key, asyncio.Future[pb.StreamingMessage]] = {}
         self._invocations: dict[str, asyncio.Future[pb.InvocationResponse]] = {}
         self._subjects: dict[str, tuple[str, str]] = {}
@@ -237,28 +257,13 @@ class WorkerStream:
 
     # ------------------------------------------------------------ the stream itself
 
-    async def run(self, requests: AsyncIterator[pb.StreamingMessage], context: _Context) -> None:  # type: ignore[type-arg]
-        """Pumps messages both ways until the worker ends its side or the server stops."""
-        writer = asyncio.create_task(self._write(context))
-        try:
-            async for message in requests:
-                self._receive(message)
-        finally:
-            writer.cancel()
-            self._lose()
-            with contextlib.suppress(asyncio.CancelledError, grpc.RpcError):
-                await writer
-
     def _send(self, message: pb.StreamingMessage) -> None:
         if self.closed.is_set():
             raise WorkerLostError("the worker's stream has ended")
-        self._outgoing.put_nowait(message)
+        self._write(message)
 
-    async def _write(self, context: _Context) -> None:  # type: ignore[type-arg]
-        while True:
-            await context.write(await self._outgoing.get())
-
-    def _receive(self, message: pb.StreamingMessage) -> None:
+    def receive(self, message: pb.StreamingMessage) -> None:
+        """Takes a message of the worker's."""
         match message.WhichOneof("content"):
             case "invocation_response":
                 _resolve(self._invocations.get(message.invocation_response.invocation_id), message.invocation_response)
@@ -271,7 +276,8 @@ class WorkerStream:
             case None:
                 pass  # a message of a newer worker
 
-    def _lose(self) -> None:
+    def lose(self) -> None:
+        """Ends what waits for the worker, whose stream has ended."""
         self.closed.set()
         waiting: list[asyncio.Future[Any]] = [*self._replies.values(), *self._invocations.values()]
         for future in waiting:

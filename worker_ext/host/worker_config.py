@@ -40,12 +40,14 @@ class WorkerConfig:
         version: The Python version it is told to be, such as `3.12`.
         directory: The folder of its worker.config.json; None for our own.
         finds_functions: Whether it can be asked for the app's functions; else only function.json files say.
+        takes_frames: Whether it is this very package's own, and need not be spoken to in gRPC.
     """
 
     command: tuple[str, ...]
     version: str
     directory: Path | None = None
     finds_functions: bool = True
+    takes_frames: bool = False
 
 
 def read_worker_config(environment: Mapping[str, str]) -> WorkerConfig:
@@ -64,7 +66,9 @@ def read_worker_config(environment: Mapping[str, str]) -> WorkerConfig:
     folder = settings.get("workerdirectory")
     if folder is None:
         executable = settings.get("defaultexecutablepath", sys.executable)
-        return WorkerConfig((executable, *arguments, *_OUR_WORKER), version)
+        # Another interpreter may have another version of this package.
+        is_same = executable == sys.executable
+        return WorkerConfig((executable, *arguments, *_OUR_WORKER), version, takes_frames=is_same)
     return _read_folder(Path(folder).absolute(), settings.get("defaultexecutablepath"), arguments, version)
 
 

@@ -101,7 +101,8 @@ class MemberFactory:
         settings: What host.json and its like say.
         config: Which program is the worker.
         server: What workers connect to.
-        ports: The ports of gRPC and of HTTP.
+        uri: Where it listens for them.
+        http_port: The port of HTTP.
         console: Where their output goes.
         on_log: Where their logs go.
         on_process: Told of each process as soon as there is one.
@@ -110,7 +111,8 @@ class MemberFactory:
     settings: HostSettings
     config: WorkerConfig
     server: RpcServer
-    ports: tuple[int, int]
+    uri: str
+    http_port: int
     console: Console
     on_log: LogSink
     on_process: Callable[[WorkerProcess], None]
@@ -123,7 +125,7 @@ class MemberFactory:
         """
         settings = self.settings
         process = await WorkerProcess.start(
-            self.config, settings.app_dir, *self.ports, settings.environment, self.console
+            self.config, settings.app_dir, self.uri, self.http_port, settings.environment, self.console
         )
         self.on_process(process)
         member = None

@@ -16,6 +16,7 @@ import uuid
 from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from worker_ext.errors import HostError
 from worker_ext.host.console import Console, Level
@@ -53,12 +54,12 @@ class WorkerProcess:
         cls,
         config: WorkerConfig,
         app_dir: Path,
-        grpc_port: int,
+        uri: str,
         http_port: int,
         environment: Mapping[str, str],
         console: Console,
     ) -> WorkerProcess:
-        """Starts a worker that connects to the gRPC port.
+        """Starts a worker that connects to `uri`, such as `http://127.0.0.1:50123/`.
 
         Raises:
             HostError: Its program cannot be run.
@@ -67,7 +68,7 @@ class WorkerProcess:
         try:
             process = await asyncio.create_subprocess_exec(
                 *config.command,
-                *worker_arguments(grpc_port, worker_id, str(uuid.uuid4())),
+                *worker_arguments(uri, worker_id, str(uuid.uuid4())),
                 cwd=app_dir,
                 env=worker_environment(config, app_dir, http_port, environment),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -154,12 +155,13 @@ class WorkerProcess:
         self._console.log(_level(line), line)
 
 
-def worker_arguments(grpc_port: int, worker_id: str, request_id: str) -> list[str]:
+def worker_arguments(uri: str, worker_id: str, request_id: str) -> list[str]:
     """What the worker is told; every argument in both spellings."""
+    address = urlsplit(uri)
     return [
-        *("--host", "127.0.0.1", "--port", str(grpc_port)),
+        *("--host", str(address.hostname), "--port", str(address.port)),
         *("--workerId", worker_id, "--requestId", request_id, "--grpcMaxMessageLength", str(MAX_MESSAGE_LENGTH)),
-        *("--functions-uri", f"http://127.0.0.1:{grpc_port}/", "--functions-worker-id", worker_id),
+        *("--functions-uri", uri, "--functions-worker-id", worker_id),
         *("--functions-request-id", request_id, "--functions-grpc-max-message-length", str(MAX_MESSAGE_LENGTH)),
     ]
 

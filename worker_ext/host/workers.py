@@ -58,7 +58,7 @@ class Workers:
         self._settings = settings
         self._console = console
         self._client_payload = client_payload
-        self._server = RpcServer()
+        self._server: RpcServer | None = None
         self._factory: MemberFactory | None = None
         self._members: list[WorkerMember | None] = [None] * settings.worker_processes
         self._next = 0
@@ -100,11 +100,12 @@ class Workers:
     # ------------------------------------------------------------ life
 
     async def launch(self, http_port: int) -> None:
-        """Starts the gRPC server and the first worker process; `load` waits for it."""
-        ports = await self._server.start(), http_port
+        """Starts the server of FunctionRpc and the first worker process; `load` waits for it."""
         config = read_worker_config(self._settings.environment)
+        server = self._server = RpcServer(framed=config.takes_frames)
+        uri = f"{server.scheme}://127.0.0.1:{await server.start()}/"
         self._factory = MemberFactory(
-            self._settings, config, self._server, ports, self._console, self._show_log, self._remember
+            self._settings, config, server, uri, http_port, self._console, self._show_log, self._remember
         )
         self._first = asyncio.create_task(self._factory.start())
 
@@ -149,7 +150,8 @@ class Workers:
         await asyncio.gather(*self._old, return_exceptions=True)
         await asyncio.gather(*(member.end(grace) for member in self._members if member is not None))
         await asyncio.gather(*(process.kill() for process in self._processes))
-        await self._server.stop()
+        if self._server is not None:
+            await self._server.stop()
 
     def kill_now(self) -> None:
         """Ends the workers without waiting."""

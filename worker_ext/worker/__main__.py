@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import os
 import signal
 import sys
@@ -12,6 +13,7 @@ from collections.abc import Sequence
 from urllib.parse import urlsplit
 
 from worker_ext.errors import DurableError
+from worker_ext.rpc.frames import SCHEME
 from worker_ext.worker import logs, stream
 from worker_ext.worker.outbox import Outbox
 
@@ -56,7 +58,10 @@ async def _serve(address: stream.Address, outbox: Outbox) -> None:
 def parse(arguments: Sequence[str]) -> stream.Address:
     """Read the command line: hosts send each value in an old and a new spelling, and may add others."""
     parser = argparse.ArgumentParser("python -m worker_ext.worker", description=__doc__, allow_abbrev=False)
-    parser.add_argument("--functions-uri", help="address of the host, such as http://127.0.0.1:50123/")
+    parser.add_argument(
+        "--functions-uri",
+        help="address of the host, such as http://127.0.0.1:50123/; tcp:// where it speaks plain frames",
+    )
     parser.add_argument("--functions-worker-id", help="who the host takes this process for")
     parser.add_argument("--functions-request-id", help="request id of messages that answer none")
     parser.add_argument("--host", help="older spelling of --functions-uri, with --port")
@@ -64,26 +69,26 @@ def parse(arguments: Sequence[str]) -> stream.Address:
     parser.add_argument("--workerId", help="older spelling of --functions-worker-id")
     parser.add_argument("--requestId", help="older spelling of --functions-request-id")
     options, _ = parser.parse_known_args(arguments)
-    host, port = _address(parser, options)
+    host, port, scheme = _address(parser, options)
     worker_id = options.functions_worker_id or options.workerId
     if not worker_id:
         parser.error("--functions-worker-id (or --workerId) is missing: the host says who this worker is")
-    return stream.Address(host, port, worker_id, options.functions_request_id or options.requestId or "")
+    request_id = options.functions_request_id or options.requestId or ""
+    return stream.Address(host, port, worker_id, request_id, speaks_frames=scheme == SCHEME)
 
 
-def _address(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tuple[str, int]:
+def _address(parser: argparse.ArgumentParser, options: argparse.Namespace) -> tuple[str, int, str]:
     if options.functions_uri:
-        try:
+        scheme, host, port = "", None, None
+        with contextlib.suppress(ValueError):
             parts = urlsplit(options.functions_uri)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host = port = None
+            scheme, host, port = parts.scheme, parts.hostname, parts.port
         if host is None or port is None:
             parser.error(f"--functions-uri must look like http://127.0.0.1:50123/, not {options.functions_uri!r}")
-        return host, port
+        return host, port, scheme
     if not options.host or not options.port:
         parser.error("--functions-uri (or --host and --port) is missing: this program is started by a Functions host")
-    return options.host, options.port
+    return options.host, options.port, "http"
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The gRPC pump: the stream to the host, and nothing else.
+"""The pump: the stream to the host, and nothing else.
 
 The stream ends when the host ends it, when the host asks the worker to terminate, and on SIGTERM; in the last two cases
 running invocations get their time first.
@@ -11,12 +11,10 @@ import contextlib
 import signal
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Protocol
 
-import grpc
-
-from worker_ext.errors import HostError
-from worker_ext.rpc import pb, service
+from worker_ext.rpc import pb
+from worker_ext.worker import frame_link
 from worker_ext.worker.dispatcher import Dispatcher
 from worker_ext.worker.outbox import Outbox
 
@@ -27,17 +25,42 @@ _GOODBYE_SECONDS = 1.0
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """Where the host listens and who it expects."""
+    """Where the host listens and who it expects, and whether it speaks frames in place of gRPC."""
 
     host: str
     port: int
     worker_id: str
     request_id: str
+    speaks_frames: bool = False
 
     @property
     def target(self) -> str:
         """The address as gRPC takes it."""
         return f"{self.host}:{self.port}"
+
+
+class Link(Protocol):
+    """What carries the messages of one stream to the host and back."""
+
+    async def read(self) -> pb.StreamingMessage | None:
+        """The next message; None when the host has ended the stream.
+
+        Raises:
+            HostError: The stream broke.
+        """
+        ...
+
+    async def write(self, message: pb.StreamingMessage) -> bool:
+        """Sends a message; whether the stream still takes any."""
+        ...
+
+    async def finish(self) -> None:
+        """Says that nothing more will be written."""
+        ...
+
+    def cancel(self) -> None:
+        """Ends the stream as it is."""
+        ...
 
 
 async def serve(address: Address, outbox: Outbox) -> None:
@@ -46,17 +69,14 @@ async def serve(address: Address, outbox: Outbox) -> None:
     Raises:
         HostError: There is no host, or it went away without ending the stream.
     """
-    async with grpc.aio.insecure_channel(address.target, options=service.CHANNEL_OPTIONS) as channel:
-        try:
-            await asyncio.wait_for(channel.channel_ready(), CONNECT_SECONDS)
-        except TimeoutError:
-            raise HostError(
-                f"no Functions host answers at {address.target}: is it running, and is the port right?"
-            ) from None
-        try:
-            await _Session(address, outbox, service.EventStreamStub(channel)()).run()
-        except grpc.aio.AioRpcError as error:
-            raise HostError(f"the stream to the host at {address.target} broke: {error.details()}") from error
+    if address.speaks_frames:
+        link: Link = await frame_link.connect(address.host, address.port, CONNECT_SECONDS)
+        await _Session(address, outbox, link).run()
+        return
+    from worker_ext.worker import grpc_link  # a local host's worker starts sooner without gRPC
+
+    async with grpc_link.connect(address.target, CONNECT_SECONDS) as link:
+        await _Session(address, outbox, link).run()
 
 
 class _Session:
@@ -66,10 +86,10 @@ class _Session:
         self,
         address: Address,
         outbox: Outbox,
-        call: grpc.aio.StreamStreamCall[pb.StreamingMessage, pb.StreamingMessage],
+        link: Link,
     ) -> None:
         self._outbox = outbox
-        self._call = call
+        self._link = link
         self._stopping: asyncio.Future[timedelta] = asyncio.get_running_loop().create_future()
         self._dispatcher = Dispatcher(address.worker_id, address.request_id, outbox, self._stop, address.host)
 
@@ -97,22 +117,21 @@ class _Session:
         self._outbox.close()
         await asyncio.wait({writer}, timeout=_GOODBYE_SECONDS)
         if writer.done() and not reader.done():
-            await self._call.done_writing()
+            await self._link.finish()
             await asyncio.wait({reader}, timeout=_GOODBYE_SECONDS)
-        self._call.cancel()
+        self._link.cancel()
 
     async def _read(self) -> None:
-        receive, read = self._dispatcher.receive, self._call.read
-        while isinstance(message := await read(), pb.StreamingMessage):
+        receive, read = self._dispatcher.receive, self._link.read
+        while (message := await read()) is not None:
             receive(message)
 
     async def _write(self) -> None:
-        take, write = self._outbox.take, self._call.write
-        with contextlib.suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):  # the call has ended
-            await write(self._dispatcher.greeting())
-            while True:
-                while (message := take()) is not None:
-                    await write(message)
-                if self._outbox.closed:
-                    return
-                await self._outbox.wait()
+        take, write = self._outbox.take, self._link.write
+        is_open = await write(self._dispatcher.greeting())
+        while is_open:
+            while is_open and (message := take()) is not None:
+                is_open = await write(message)
+            if self._outbox.closed:
+                return
+            await self._outbox.wait()

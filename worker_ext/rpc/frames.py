@@ -1,0 +1,198 @@
+"""FunctionRpc's messages over a plain socket, for the local host and its own worker.
+
+They are the messages of EventStream, in the same order; only gRPC is left out, which costs more a message than all the
+rest of an orchestration's step. A frame is the length of a message, four bytes with the highest first, and the message.
+A frame of length 0 is the last one of its sender; a connection that closes without one has broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+
+from google.protobuf.message import DecodeError
+
+from worker_ext.errors import HostError
+from worker_ext.rpc import pb
+
+SCHEME = "tcp"
+"""How an address says that frames are spoken there."""
+
+LOOPBACK = "127.0.0.1"
+_HEAD = 4
+_LAST = bytes(_HEAD)
+_GOODBYE_SECONDS = 2.0
+
+
+class BrokenStreamError(HostError):
+    """The connection ended in the middle, or carried something else than frames."""
+
+
+class FrameStream(asyncio.Protocol):
+    """One end of a connection. What is written in one step of the loop leaves in one piece."""
+
+    def __init__(self) -> None:
+        self._transport: asyncio.WriteTransport | None = None
+        self._rest = bytearray()
+        self._messages: deque[pb.StreamingMessage] = deque()
+        self._reader: asyncio.Future[None] | None = None
+        self._outgoing: list[bytes] = []
+        self._is_flushing = False
+        self._has_heard_last = False
+        self._has_said_last = False
+        self._fault: BrokenStreamError | None = None
+
+    # ------------------------------------------------------------ reading
+
+    async def read(self) -> pb.StreamingMessage | None:
+        """The next message; None when the other end has said its last. One caller at a time.
+
+        Raises:
+            BrokenStreamError: There will be no more, and the other end did not say so.
+        """
+        while not self._messages:
+            if self._has_heard_last:
+                return None
+            if self._fault is not None:
+                raise self._fault
+            self._reader = asyncio.get_running_loop().create_future()
+            await self._reader
+        return self._messages.popleft()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begins."""
+        assert isinstance(transport, asyncio.WriteTransport)
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        """Takes apart the frames that have come."""
+        self._rest += data
+        try:
+            self._take_frames()
+        except DecodeError as error:
+            self._fault = BrokenStreamError(f"the other end sent what is no StreamingMessage: {error}")
+            self.close()
+        if self._has_heard_last and self._has_said_last:
+            self.close()
+        self._wake()
+
+    def _take_frames(self) -> None:
+        rest, start, size = self._rest, 0, len(self._rest)
+        while size - start >= _HEAD and not self._has_heard_last:
+            body = start + _HEAD
+            end = body + int.from_bytes(rest[start:body], "big")
+            if end > size:
+                break
+            if end == body:
+                self._has_heard_last = True
+            else:
+                self._messages.append(pb.StreamingMessage.FromString(bytes(rest[body:end])))
+            start = end
+        del rest[:start]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tells whoever reads."""
+        if self._fault is None:
+            self._fault = BrokenStreamError(f"the connection was closed{f': {exc}' if exc else ''}")
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._reader is not None and not self._reader.done():
+            self._reader.set_result(None)
+
+    # ------------------------------------------------------------ writing
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection takes nothing any more."""
+        return self._transport is None or self._transport.is_closing()
+
+    def send(self, message: pb.StreamingMessage) -> None:
+        """Writes a message. Where the connection is gone it is dropped, and `read` says so."""
+        data = message.SerializeToString()
+        self._outgoing += (len(data).to_bytes(_HEAD, "big"), data)
+        if not self._is_flushing:
+            self._is_flushing = True
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._is_flushing = False
+        if self._transport is not None and not self.is_closed:
+            self._transport.write(b"".join(self._outgoing))
+        self._outgoing.clear()
+
+    def finish(self) -> None:
+        """Says that no more comes from this end; the other end has a while to say its last."""
+        if self._has_said_last:
+            return
+        self._has_said_last = True
+        self._outgoing.append(_LAST)
+        self._flush()
+        if self._has_heard_last:
+            self.close()
+        else:
+            asyncio.get_running_loop().call_later(_GOODBYE_SECONDS, self.close)
+
+    def close(self) -> None:
+        """Closes the connection once it has taken what was written."""
+        if self._transport is not None:
+            self._transport.close()
+
+
+async def connect(host: str, port: int) -> FrameStream:
+    """Opens a stream to whoever listens.
+
+    Raises:
+        OSError: Nobody does.
+    """
+    _, stream = await asyncio.get_running_loop().create_connection(FrameStream, host, port)
+    return stream
+
+
+class FrameServer:
+    """Listens on a free port of 127.0.0.1.
+
+    Args:
+        serve: Serves one connection; when it returns, this end has said its last.
+    """
+
+    def __init__(self, serve: Callable[[FrameStream], Awaitable[None]]) -> None:
+        self._serve = serve
+        self._server: asyncio.Server | None = None
+        self._streams: set[FrameStream] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self) -> int:
+        """Starts listening; the port."""
+        self._server = await asyncio.get_running_loop().create_server(self._accept, LOOPBACK, 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        """Ends every stream."""
+        if self._server is not None:
+            self._server.close()
+        streams = list(self._streams)
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for stream in streams:
+            stream.close()
+
+    def _accept(self) -> FrameStream:
+        stream = FrameStream()
+        self._streams.add(stream)
+        task = asyncio.get_running_loop().create_task(self._run(stream))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return stream
+
+    async def _run(self, stream: FrameStream) -> None:
+        try:
+            await self._serve(stream)
+        except BrokenStreamError:
+            return  # the other end is gone, and whoever served it knows
+        finally:
+            self._streams.discard(stream)
+            stream.finish()
