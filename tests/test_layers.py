@@ -48,6 +48,7 @@ LAYERS = {
     "protocol": "protocol",
     "recording": "api",
     "replacement": "api",
+    "replay_logs": "api",
     "rpc": "rpc",
     "status": "api",
     "sync_client": "api",

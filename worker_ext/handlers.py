@@ -13,6 +13,7 @@ from worker_ext.errors import OrchestrationFailedError
 from worker_ext.protocol.codec import check_size
 from worker_ext.protocol.entity import EntityBatchRequest, Operation
 from worker_ext.protocol.orchestrator import failure_message
+from worker_ext.replay_logs import quiet_while_replaying
 
 OrchestratorFunction = Callable[[DurableOrchestrationContext], Any]
 """User code: a generator function, or a plain function that returns its output at once."""
@@ -54,8 +55,9 @@ def run_turn(context: DurableOrchestrationContext, orchestrator: OrchestratorFun
     executor = context.executor
     executor.start(orchestrator, context)
     try:
-        executor.receive(executor.request.history)
-        state = executor.state()
+        with quiet_while_replaying(executor):
+            executor.receive(executor.request.history)
+            state = executor.state()
         if executor.error is not None:
             raise OrchestrationFailedError(check_size(failure_message(state))) from executor.error
         return check_size(state.encode())

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import contextvars
 import gc
-import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from concurrent.futures import Future as ThreadFuture
@@ -906,16 +905,97 @@ class TestLocks:
         assert self.kinds(turn)[-1] == "ReleaseEntities"
 
 
-def test_errors_that_nobody_awaits_do_not_reach_the_log_of_asyncio(caplog: pytest.LogCaptureFixture) -> None:
-    async def orchestrator(context: Context) -> Any:
-        async def fails() -> None:
-            raise ValueError("nobody looks")
+class TestErrorsThatNobodyAwaits:
+    """As on asyncio they end nothing but their task; they are logged, once in the life of an instance."""
 
-        task = asyncio.create_task(fails())
-        await asyncio.sleep(0)
-        del task
-        return await context.call_activity("A")
+    WHERE = "worker_ext.orchestrator"
 
-    with caplog.at_level(logging.DEBUG):
-        replay(orchestrator, begun())
-    assert caplog.record_tuples == []
+    @staticmethod
+    async def fails(context: Context) -> None:
+        await context.call_activity("A")
+        raise ValueError("nobody looks")
+
+    @staticmethod
+    def logged(caplog: pytest.LogCaptureFixture, orchestrator: Program, *histories: HistoryBuilder) -> list[list[str]]:
+        """What each turn logs, with the error's text."""
+        found: list[list[str]] = []
+        for history in histories:
+            caplog.clear()
+            replay(orchestrator, history)
+            found.append([f"{record.getMessage()} {(record.exc_info or [None] * 2)[1]}" for record in caplog.records])
+        return found
+
+    @classmethod
+    def turns(cls) -> tuple[HistoryBuilder, HistoryBuilder, HistoryBuilder]:
+        """The turns of an instance whose task fails in the second."""
+        return (
+            begun(),
+            two_started().batch().completed(0),
+            two_started().batch().completed(0).batch().completed(1),
+        )
+
+    def test_a_task_that_nobody_has_is_logged_in_the_turn_in_which_it_fails(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def orchestrator(context: Context) -> Any:
+            asyncio.create_task(self.fails(context))  # noqa: RUF006 - that is the point
+            await asyncio.gather(context.call_activity("B"))
+
+        first, second, third = self.logged(caplog, orchestrator, *self.turns())
+        assert (first, third) == ([], [])
+        assert second == [
+            "orchestration instance 'abc': a task failed, and nobody awaited it. The orchestration goes on without it; "
+            "to let it fail as well, await what create_task returns nobody looks"
+        ]
+
+    def test_a_task_that_may_still_be_awaited_is_logged_when_all_has_ended(
+        self, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        async def orchestrator(context: Context) -> Any:
+            task = asyncio.create_task(self.fails(context))
+            await asyncio.gather(context.call_activity("B"))
+            return task.done()
+
+        assert list(map(len, self.logged(caplog, orchestrator, *self.turns()))) == [0, 0, 1]
+
+    def test_a_task_in_a_circle_of_references_is_logged_too(self, caplog: pytest.LogCaptureFixture) -> None:
+        class Holder:
+            async def run(self, context: Context) -> None:
+                await TestErrorsThatNobodyAwaits.fails(context)
+
+        async def orchestrator(context: Context) -> Any:
+            holder: Any = Holder()
+            holder.task = asyncio.create_task(holder.run(context))
+            await asyncio.gather(context.call_activity("B"))
+
+        assert list(map(len, self.logged(caplog, orchestrator, *self.turns()))) == [0, 0, 1]
+
+    def test_a_task_that_is_awaited_later_is_not_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def orchestrator(context: Context) -> Any:
+            task = asyncio.create_task(self.fails(context))
+            await asyncio.gather(context.call_activity("B"))
+            with contextlib.suppress(ValueError):
+                await task
+
+        assert self.logged(caplog, orchestrator, *self.turns()) == [[], [], []]
+
+    def test_a_durable_call_that_nobody_has_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def orchestrator(context: Context) -> Any:
+            asyncio.create_task(context.call_activity("A"))  # noqa: RUF006 - that is the point
+            await context.call_activity("B")
+
+        def failed() -> HistoryBuilder:
+            return begun().scheduled("B", 0).scheduled("A", 1).batch().failed(1)
+
+        turns = begun(), failed(), failed().batch().completed(0)
+        assert list(map(len, self.logged(caplog, orchestrator, *turns))) == [0, 1, 0]
+
+    def test_what_a_callback_raises_is_logged(self, caplog: pytest.LogCaptureFixture) -> None:
+        async def orchestrator(context: Context) -> Any:
+            asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+            await context.call_activity("A")
+
+        [[line]] = self.logged(caplog, orchestrator, begun())
+        assert "Exception in callback" in line
+        assert line.endswith("division by zero")
+        assert caplog.records[0].name == self.WHERE

@@ -81,6 +81,7 @@ async def test_an_app_runs_as_on_every_other_worker(
             "nearly there",
         ), host.printed.getvalue()
         assert "said in the thread" in host.printed.getvalue()
+        assert host.printed.getvalue().count("said once by the orchestrator") == 1, "replays are to be silent"
         failed = await result(host, "fails")
         assert (failed["runtimeStatus"], "boom ?code=secret; key=other" in failed["output"]) == ("Failed", True)
         handlers = SERVED_BY[case.model, case.worker]

@@ -122,6 +122,17 @@ class Branches:
             future.set_exception(error)
         return error
 
+    def report(self, *, is_over: bool) -> None:
+        """Tells of errors that nobody awaited and nobody can any more.
+
+        Args:
+            is_over: Whether all code has ended. Else it may still await what it can reach.
+        """
+        if is_over:
+            self.loop.tell_unhandled()
+        else:
+            self.loop.let_go_of_ended()
+
     def let_go(self) -> bool:
         """Closes code that still waits, without running any of it on; the next turn replays it.
 

@@ -21,6 +21,7 @@ from collections.abc import AsyncGenerator, Callable
 from contextvars import Context, copy_context
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
+from weakref import ReferenceType, ref
 
 from worker_ext.engine.as_completed import GATHER, STARTS, StartOrder
 from worker_ext.engine.futures import CallFuture, LoopFuture, LoopTask, Relay, Waiter, take_outcome
@@ -105,20 +106,21 @@ class DurableLoop(asyncio.AbstractEventLoop):
         ready: Callbacks that are due, in the order in which they became so.
         leaving: Whether the code has asked for the end of this execution and only has to be stopped.
         next_number: Gives the number of the next task or future.
-        on_unhandled: Told of errors that nobody awaited, as asyncio describes them.
+        on_unhandled: Told of errors that nobody awaited: what happened, and the error.
     """
 
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.tasks: list[LoopTask] = []
         self.leaving = False
-        self.on_unhandled: Callable[[dict[str, Any]], None] = _told_nothing
+        self.on_unhandled: Callable[[str, BaseException], None] = _told_nothing
         self.ready: deque[ReadyHandle] = deque()
         self._starting: list[CallFuture] = []
         self._start_handle: ReadyHandle | None = None
         self._start_order = StartOrder()
         self.next_number = itertools.count().__next__
         self._futures: list[LoopFuture] = []
+        self._failed: list[ReferenceType[LoopTask]] = []
         self._tasks_before_sweep = self._futures_before_sweep = 64
         self._closed = False
         self._endings = 0
@@ -152,9 +154,10 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self._starting.clear()
         self._start_handle = None
         self._start_order.forget()
+        for task in self._take_failed():
+            task.exception()  # the next turn replays it, and may await it
         for future in self._futures:
-            if not future.done():
-                future.cancel()
+            future.cancel()
         self._futures.clear()
 
     def end_code(self) -> None:
@@ -167,9 +170,31 @@ class DurableLoop(asyncio.AbstractEventLoop):
             raise GeneratorExit
 
     def pending(self) -> list[LoopTask]:
-        """The tasks that have not ended."""
-        self.tasks = [task for task in self.tasks if not task.done()]
+        """The tasks that have not ended; those that have are let go of."""
+        tasks, self.tasks = self.tasks, []
+        for task in tasks:
+            if not task.done():
+                self.tasks.append(task)
+            elif task._log_traceback:  # asyncio's own: nobody has asked for its error yet
+                self._failed.append(ref(task))
         return self.tasks
+
+    def let_go_of_ended(self) -> None:
+        """Lets go of what has ended: `on_unhandled` is told of the errors that nobody can await any more."""
+        self.pending()
+        self._futures = [future for future in self._futures if not future.done()]
+
+    def tell_unhandled(self) -> None:
+        """Tells `on_unhandled` of every error that nobody has awaited: all code has ended."""
+        for task in self._take_failed():
+            self.call_exception_handler({"message": "a task failed", "exception": task.exception(), "future": task})
+
+    def _take_failed(self) -> list[LoopTask]:
+        """The tasks whose errors nobody has asked for, and somebody still could."""
+        self.let_go_of_ended()
+        failed, self._failed = self._failed, []
+        tasks = [task for reference in failed if (task := reference()) is not None]
+        return [task for task in tasks if task._log_traceback]
 
     def run_next(self, callback: Callable[[], object]) -> None:
         """Runs a callback as soon as the one that runs now is done, before all others that are ready."""
@@ -307,12 +332,14 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """There is none."""
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Takes note of an error that nobody awaited."""
-        self.on_unhandled(context)
+        """Takes note of an error that nobody awaited, unless the code was only let go until the next turn."""
+        error = context.get("exception")
+        if error is not None and not self._closed:
+            self.on_unhandled(
+                "a task failed, and nobody awaited it" if "future" in context else context["message"], error
+            )
 
-    def default_exception_handler(self, context: dict[str, Any]) -> None:
-        """Takes note of an error that nobody awaited."""
-        self.on_unhandled(context)
+    default_exception_handler = call_exception_handler
 
     async def shutdown_asyncgens(self) -> None:
         """Has nothing to do: generators end with the code that uses them."""
@@ -331,13 +358,14 @@ class DurableLoop(asyncio.AbstractEventLoop):
             self.create_task(generator.aclose()).closes_generator = True
 
 
-def _told_nothing(context: dict[str, Any]) -> None:
+def _told_nothing(message: str, error: BaseException) -> None:
     """Stands where nobody listens."""
 
 
 def _begin_all(calls: list[CallFuture]) -> None:
     for call in calls:
         call.begin()
+    calls.clear()
 
 
 ENDINGS = 10_000

@@ -77,6 +77,8 @@ class OrchestrationExecutor:
         patches: The changes of code that this execution has asked for.
         input: The input as the payload has it: JSON text where a client or an orchestrator of this package gave it.
         custom_status: The custom status as JSON text; None where none is set.
+        on_unhandled: Told of the errors of tasks that nobody awaited, the first time that they come up: what happened,
+            and the error.
     """
 
     def __init__(self, request: OrchestratorRequest) -> None:
@@ -95,6 +97,7 @@ class OrchestrationExecutor:
         self.ids = ReplaySafeIds(request.instance_id)
         self.patches = Patches(self.schedule, request.history)
         self.custom_status: str | None = None
+        self.on_unhandled: Callable[[str, BaseException], None] | None = None
         self._begin: Callable[[], Any] = _not_started
         self._steps: Steps | None = None
         self._branches: Branches | None = None
@@ -141,6 +144,8 @@ class OrchestrationExecutor:
     def state(self) -> OrchestratorState:
         """The decision after the events so far."""
         self._end_stuck()
+        if self._branches is not None:
+            self._branches.report(is_over=self._ended)
         self._let_go()
         output = self._encoded_output()
         error = self.error
@@ -330,6 +335,7 @@ class OrchestrationExecutor:
         self.schedule.on_leave = self._forget
         self._next_waiter = 0
         self._branches = Branches(self.schedule, coroutine)
+        self._branches.loop.on_unhandled = self._unhandled
         self._branches.loop.enter()
         self._run_branches(self._branches)
 
@@ -345,6 +351,10 @@ class OrchestrationExecutor:
             self._end(error=_ended_process(error))
         finally:
             self._running = False
+
+    def _unhandled(self, message: str, error: BaseException) -> None:
+        if self.on_unhandled is not None and not self.is_replaying:
+            self.on_unhandled(message, error)
 
     def _end_stuck(self) -> None:
         """Fails `async def` code that waits although nothing is under way that could ever wake it."""
@@ -401,6 +411,8 @@ class OrchestrationExecutor:
     def _new_batch(self, event: OrchestratorStarted) -> None:
         self.schedule.clock.begin_batch((self.schedule.position, event.timestamp))
         if event is self._last_batch:
+            if self._branches is not None:
+                self._branches.loop.let_go_of_ended()
             self._live = True
 
     def _task_scheduled(self, event: TaskScheduled) -> None:

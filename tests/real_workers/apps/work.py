@@ -26,6 +26,7 @@ async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) ->
 
 def everything(context: df.DurableOrchestrationContext) -> Any:
     """Calls every activity, side by side and in turn."""
+    logging.getLogger("app.steps").warning("said once by the orchestrator")
     names = ["in_thread", "on_loop"]
     places = yield context.task_all([context.call_activity(name, "x") for name in names])
     total = yield context.call_activity("total", [1, 2, 3])
