@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from contract_fixtures import forgets_the_file_of_faults, keeps_to_the_contract  # noqa: F401
 from host_process import HostProcess
 from real_workers.cases import Case, worker_settings
 from real_workers.fixtures import WHY_NOT_HERE, code, environments, is_run_elsewhere

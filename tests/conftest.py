@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+from contract_fixtures import forgets_the_file_of_faults, keeps_to_the_contract  # noqa: F401
 from hypothesis import HealthCheck, settings
 
 # A machine that is busy must not fail a property, and the same commit must give the same examples.

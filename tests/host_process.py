@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import contract
+
 PATIENCE = 60.0
 """Seconds after which something that has not happened is taken not to happen. Never a measure of speed."""
 
@@ -86,7 +88,7 @@ class HostProcess:
         command = [*cli(), "start", str(self.app), "--port", str(self.port), "--db", str(self.db)]
         self._process = subprocess.Popen(
             command,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **self.environment},
+            env={**os.environ, "PYTHONUNBUFFERED": "1", **contract.environment(), **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -13,7 +13,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-import jsonschema
+import jsonschema_rs
 from running_host import APPS, Answer, Host, run_host
 
 RECORDING = Path(__file__).parent.parent / "histories" / "extension" / "e3_http_api.jsonl"
@@ -87,7 +87,7 @@ def check_schema(request: dict[str, Any], status: int, text: str) -> None:
     what = f"{request['method']} {path} {status}{' error' if 'ExceptionMessage' in text else ''}"
     name = next(name for pattern, name in SCHEMAS if re.fullmatch(pattern, what))
     schema = {**DEFINITIONS, "$ref": f"#/$defs/{name}"}
-    jsonschema.validate(json.loads(text), schema)
+    jsonschema_rs.validate(schema, json.loads(text))
 
 
 class Replay:

@@ -58,6 +58,7 @@ class TestTimers:
         store.close()
         async with run_host(APPS / "timers", db) as host:
             await printed(host, "nightly past due: True, last 2026-01-02")
+            await host.until(lambda: host.local.workers.running == 0, "the function to be answered")
         store = Store(db, "TestHub")
         kept = await store.timer_statuses.get("nightly")
         store.close()

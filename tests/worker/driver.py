@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import contract
 import grpc
 
 from worker_ext.rpc import pb, service
@@ -139,6 +140,9 @@ class WorkerDriver:
 
     async def invoke(self, request: pb.InvocationRequest) -> pb.InvocationResponse:
         reply = await asyncio.wait_for(self.post_invocation(request), WAIT_SECONDS)
+        for metadata in self.functions.values():
+            if metadata.function_id == request.function_id:
+                contract.check_answer_of(metadata, reply.invocation_response)
         return reply.invocation_response
 
     async def call(
