@@ -94,3 +94,14 @@ def test_somebody_elses_database_is_left_as_it_is(make_host: Any, tmp_path: Path
     before = host.db.read_bytes()
     said = refusal(host)
     assert (missing(said, [host.db]), host.db.read_bytes()) == ([], before), said
+
+
+def test_a_retry_policy_that_no_host_applies_is_told(make_host: Any, tmp_path: Path) -> None:
+    """Hosts ignore them without a word, and an activity that was to be repeated is not."""
+    source = '\n@app.activity_trigger(input_name="x")\n@app.retry(strategy="fixed_delay", max_retry_count="3", '
+    source += 'delay_interval="00:00:01")\ndef pack(x):\n    return x\n'
+    host = make_host(make_app(tmp_path / "app", GOOD + source)).start()
+    assert (
+        "pack: its retry policy is not applied: hosts repeat timer, Event Hubs, Kafka and Cosmos DB triggers only; "
+        "call it with call_activity_with_retry instead"
+    ) in host.log()

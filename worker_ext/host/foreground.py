@@ -120,8 +120,8 @@ def _list_functions(host: LocalHost, functions: tuple[HostFunction, ...]) -> Non
         schedule = f" {function.trigger.get('schedule')}" if function.is_timer else ""
         console.listing(function.name, f"{function.trigger_type}{schedule}")
     for function in functions:
-        if (reason := _not_served(function)) is not None:
-            console.line(f"{function.name}: {reason}", "yellow")
+        for remark in filter(None, [_not_served(function), _not_retried(function)]):
+            console.line(f"{function.name}: {remark}", "yellow")
             console.line()
 
 
@@ -133,3 +133,10 @@ def _not_served(function: HostFunction) -> str | None:
     if not function.is_served:
         return f"{function.trigger_type}, not fired locally; POST /admin/functions/{function.name} starts it by hand"
     return None
+
+
+def _not_retried(function: HostFunction) -> str | None:
+    if function.retry is None or function.is_retried:
+        return None
+    advice = "; call it with call_activity_with_retry instead" if function.kind == "activity" else ""
+    return f"its retry policy is not applied: hosts repeat timer, Event Hubs, Kafka and Cosmos DB triggers only{advice}"

@@ -15,6 +15,7 @@ from typing import Any, Literal, get_args
 import msgspec
 
 from worker_ext.errors import HostError
+from worker_ext.host.retry_policies import RETRIED_TRIGGERS, RetryPolicy, policy_of
 from worker_ext.host.routes import RouteTemplate
 from worker_ext.host.settings import HostSettings, resolve_placeholders
 from worker_ext.host.timer_schedule import parse_schedule
@@ -42,6 +43,7 @@ class HostFunction:
         trigger: The binding that starts it; empty if it has none.
         disabled: Whether app settings switch it off.
         fault: Why it cannot be served here, or None.
+        retry: Its retry policy, or None; it is carried out if `is_retried`.
     """
 
     name: str
@@ -51,6 +53,7 @@ class HostFunction:
     trigger: dict[str, Any]
     disabled: bool = False
     fault: str | None = None
+    retry: RetryPolicy | None = None
 
     @property
     def trigger_type(self) -> str:
@@ -78,6 +81,11 @@ class HostFunction:
     def is_timer(self) -> bool:
         """Whether a schedule starts it."""
         return self.trigger_type.lower() == TIMER_TRIGGER
+
+    @property
+    def is_retried(self) -> bool:
+        """Whether the host repeats its failed executions: it has a policy, and its trigger is one that takes it."""
+        return self.retry is not None and self.trigger_type.lower() in RETRIED_TRIGGERS
 
     @property
     def is_loaded(self) -> bool:
@@ -174,6 +182,8 @@ def _read_function(metadata: pb.RpcFunctionMetadata, environment: Mapping[str, s
     )
     if function.fault is None:
         try:
+            if metadata.HasField("retry_options"):
+                function = replace(function, retry=policy_of(metadata.retry_options))
             if function.is_http:
                 RouteTemplate.parse(function.route)
             elif function.is_timer:

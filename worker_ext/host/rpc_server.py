@@ -198,6 +198,7 @@ class WorkerStream:
         inputs: Iterable[tuple[str, pb.TypedData]],
         trace_parent: str = "",
         subject: tuple[str, str] = ("", ""),
+        retry: pb.RetryContext | None = None,
     ) -> pb.InvocationResponse:
         """Runs a function and waits for its answer, however long it takes.
 
@@ -206,6 +207,7 @@ class WorkerStream:
             inputs: Its inputs by name.
             trace_parent: The trace it belongs to.
             subject: The function and the instance by name, for the worker's logs.
+            retry: Which execution it is, of a function with a retry policy.
 
         Raises:
             WorkerLostError: The stream ended first.
@@ -216,6 +218,8 @@ class WorkerStream:
         invocation_id = request.invocation_id = f"{self._id_prefix}-{next(self._ids):012x}"
         request.function_id = function_id
         request.trace_context.trace_parent = trace_parent
+        if retry is not None:
+            request.retry_context.CopyFrom(retry)
         for name, data in inputs:
             request.input_data.add(name=name, data=data)
         answer: asyncio.Future[pb.InvocationResponse] = asyncio.get_running_loop().create_future()

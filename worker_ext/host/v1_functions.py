@@ -21,6 +21,7 @@ import msgspec
 from worker_ext.errors import HostError
 from worker_ext.host.functions import FunctionCatalog, read_catalog
 from worker_ext.host.jsonc import read_json_object
+from worker_ext.host.retry_policies import RetryPolicy, read_policy
 from worker_ext.host.settings import HostSettings
 from worker_ext.rpc import pb
 
@@ -43,6 +44,7 @@ class _Folder:
     metadata: pb.RpcFunctionMetadata
     disabled: bool = False
     fault: str | None = None
+    retry: RetryPolicy | None = None
 
 
 def read_function_folders(settings: HostSettings) -> FunctionCatalog:
@@ -55,6 +57,7 @@ def read_function_folders(settings: HostSettings) -> FunctionCatalog:
             function,
             disabled=function.disabled or folders[function.name].disabled,
             fault=folders[function.name].fault or function.fault,
+            retry=folders[function.name].retry,
         )
         for function in catalog.functions
     )
@@ -73,7 +76,12 @@ def _read_folder(path: Path, environment: Mapping[str, str]) -> _Folder:
             place = f"{path}: bindings[{number}]"
             metadata.bindings[_text(place, binding, "name", needed=True)].CopyFrom(_info(place, binding))
             metadata.raw_bindings.append(msgspec.json.encode(binding).decode())
-        return _Folder(metadata, disabled=_is_disabled(path, members, environment))
+        retry = members.get("retry")
+        return _Folder(
+            metadata,
+            disabled=_is_disabled(path, members, environment),
+            retry=None if retry is None else read_policy(f"{path}: retry", retry),
+        )
     except HostError as error:
         return _Folder(metadata, fault=str(error))
 

@@ -23,6 +23,7 @@ from worker_ext.errors import HostError
 from worker_ext.host.console import Console, Level
 from worker_ext.host.functions import DurableKind, FunctionCatalog, HostFunction
 from worker_ext.host.gateway import Reply, WorkerLostError
+from worker_ext.host.retry_policies import RetryPolicy, retry_context
 from worker_ext.host.rpc_server import RpcServer
 from worker_ext.host.settings import HostSettings
 from worker_ext.host.worker_config import read_worker_config
@@ -222,7 +223,7 @@ class Workers:
     async def invoke(
         self, function: HostFunction, trigger_data: pb.TypedData, instance_id: str = ""
     ) -> pb.InvocationResponse:
-        """Runs a function in a worker, each in turn.
+        """Runs a function in a worker, each in turn, as often as its retry policy says.
 
         Args:
             function: The function.
@@ -232,6 +233,34 @@ class Workers:
         Raises:
             WorkerLostError: There is no worker, or it died or was replaced while it ran the function.
         """
+        if function.retry is not None and function.is_retried:
+            return await self._invoke_by(function.retry, function, trigger_data)
+        return await self._invoke(function, trigger_data, instance_id)
+
+    async def _invoke_by(
+        self, policy: RetryPolicy, function: HostFunction, trigger_data: pb.TypedData
+    ) -> pb.InvocationResponse:
+        """Runs a function again after each failure, until its policy has no repetition left."""
+        failures, last = 0, None
+        while True:
+            context = retry_context(policy, failures, last)
+            response = await self._invoke(function, trigger_data, retry=context)
+            if response.result.status == pb.StatusResult.Success:
+                return response
+            failures, last = failures + 1, response.result.exception
+            delay = policy.delay(failures)
+            if delay is None:
+                return response
+            self._console.warning(f"{function.name} runs again in {delay} by its retry policy ({failures} failed)")
+            await asyncio.sleep(delay.total_seconds())
+
+    async def _invoke(
+        self,
+        function: HostFunction,
+        trigger_data: pb.TypedData,
+        instance_id: str = "",
+        retry: pb.RetryContext | None = None,
+    ) -> pb.InvocationResponse:
         member = await self._ready_member()
         function = member.own(function)
         error = member.load_errors.get(function.name)
@@ -245,7 +274,8 @@ class Workers:
             loop = asyncio.get_running_loop()
             timer = loop.call_later(limit.total_seconds(), self._replace_worker, member, function, limit)
         try:
-            response = await member.stream.invoke(function.function_id, inputs, subject=(function.name, instance_id))
+            subject = function.name, instance_id
+            response = await member.stream.invoke(function.function_id, inputs, subject=subject, retry=retry)
         finally:
             if timer is not None:
                 timer.cancel()
