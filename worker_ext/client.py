@@ -120,6 +120,8 @@ class DurableOrchestrationClient:
         show_history: bool = False,
         show_history_output: bool = False,
         show_input: bool = False,
+        *,
+        show_starts: bool = False,
     ) -> DurableOrchestrationStatus:
         """The status of an instance; false (`if not status`) when there is no such instance.
 
@@ -131,6 +133,8 @@ class DurableOrchestrationClient:
             show_history: Whether `history` is filled.
             show_history_output: Whether the history shows results.
             show_input: Asks for the input. The host shows it without being asked as well.
+            show_starts: Whether events of the history tell when their activity began to run, as `StartedTime`, and the
+                first one when the first turn did. The local host knows; others leave it out.
 
         Raises:
             ClientError: The host could not answer.
@@ -139,6 +143,7 @@ class DurableOrchestrationClient:
             "showInput": "True" if show_input else None,
             "showHistory": "True" if show_history else None,
             "showHistoryOutput": "True" if show_history_output else None,
+            "showStarts": "True" if show_starts else None,
         }
         response = await self._send("GET", management.path("instances", instance_id), query)
         management.expect(response, {200, 202, 400, 404, 500}, instance_id)

@@ -102,9 +102,13 @@ class SyncDurableOrchestrationClient:
         show_history: bool = False,
         show_history_output: bool = False,
         show_input: bool = False,
+        *,
+        show_starts: bool = False,
     ) -> DurableOrchestrationStatus:
         """The status of an instance; false when there is no such instance."""
-        return self._run(self._client.get_status(instance_id, show_history, show_history_output, show_input))
+        return self._run(
+            self._client.get_status(instance_id, show_history, show_history_output, show_input, show_starts=show_starts)
+        )
 
     def export_history(self, instance_id: str) -> str:
         """An instance as a recording for tests, as JSON text."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import runpy
 import shutil
 import socket
@@ -150,6 +151,9 @@ class TestShow:
             "✓ orchestration child (w-child)",
         ]
         assert '{"k": 1}' in steps[0]
+        queued = r"  queued [\d.]+ m?s"
+        assert re.search(rf"^Timeline{queued}$", text, re.MULTILINE)
+        assert [bool(re.search(rf"{queued.lstrip()}, ran [\d.]+ m?s", step)) for step in steps] == [True, False, True]
 
     def test_an_unknown_instance_has_an_exit_code_of_its_own(self, command: Commands) -> None:
         assert command.refusal("show", "nosuch", code=3) == "worker-ext: nosuch: there is no such instance"

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from worker_ext.commands.output import brief, show_seconds
-from worker_ext.commands.timeline import Step, begun, timeline
+from worker_ext.commands.timeline import Step, begun, started, timeline
 
 T = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -76,6 +76,19 @@ def test_a_timer_ends_when_it_fires_whatever_time_its_event_has() -> None:
     fired = {"EventType": "TimerFired", "Timestamp": at(1.5), "FireAt": at(60)}
     assert timeline([created]) == [Step(kind="timer", state="open", begun=after(1), value=at(60))]
     assert timeline([created, fired]) == [Step(kind="timer", state="done", begun=after(1), ended=after(60))]
+
+
+def test_waiting_and_running_are_told_apart_where_the_host_does() -> None:
+    done = {"EventType": "TaskCompleted", "ScheduledTime": at(1), "StartedTime": at(3), "Timestamp": at(7)}
+    runs = {"EventType": "TaskScheduled", "Timestamp": at(1), "StartedTime": at(3)}
+    waits = {"EventType": "TaskScheduled", "Timestamp": at(1)}
+    steps = timeline([done, runs, waits])
+    assert [(step.queued, step.ran, step.seconds) for step in steps] == [(2, 4, 6), (2, None, None), (None,) * 3]
+
+
+@pytest.mark.parametrize("event, time", [({"StartedTime": at(2)}, after(2)), ({}, None)])
+def test_the_first_turn_has_a_time_where_the_host_tells_it(event: dict[str, str], time: datetime | None) -> None:
+    assert started([{"EventType": "ExecutionStarted", "Timestamp": at(1), **event}]) == time
 
 
 def test_steps_stand_in_the_order_they_began() -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import uuid
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
@@ -252,6 +253,40 @@ class TestHistory:
             ["EventType", "OrchestrationStatus", "Result", "FailureDetails", "Timestamp"],
         ]
         assert re.fullmatch(r"[^Z]*\+00:00", events[1]["ScheduledTime"])
+
+    async def test_what_began_when_is_shown_on_request(self, host: Host, instance_id: str) -> None:
+        await begin(host, "walks", instance_id)
+        await reach(host, instance_id, "Completed")
+        plain = (await status(host, instance_id, "?showHistory=true")).json["historyEvents"]
+        events = (await status(host, instance_id, "?showHistory=true&showStarts=true")).json["historyEvents"]
+        assert [{k: v for k, v in event.items() if k != "StartedTime"} for event in events] == plain
+        started = {event["EventType"]: event["StartedTime"] for event in events if "StartedTime" in event}
+        assert started.keys() == {"ExecutionStarted", "TaskCompleted"}
+        packed = next(event for event in events if event["EventType"] == "TaskCompleted")
+        assert events[0]["Timestamp"] <= events[0]["StartedTime"]
+        assert packed["ScheduledTime"].removesuffix("+00:00") <= packed["StartedTime"].removesuffix("Z")
+        assert packed["StartedTime"] <= packed["Timestamp"]
+
+    async def test_what_runs_has_begun_and_what_waits_has_not(
+        self, host: Host, instance_id: str, tmp_path: Path
+    ) -> None:
+        places, gate = host.local.settings.durable.max_concurrent_activity_functions, tmp_path / "gate"
+        await begin(host, "crowds", instance_id, json.dumps({"gate": str(gate), "size": places + 1}).encode())
+
+        async def begun() -> list[bool]:
+            query = "?showHistory=true&showStarts=true"
+            events = (await status(host, instance_id, query)).json.get("historyEvents", [])
+            return ["StartedTime" in event for event in events if event["EventType"] == "TaskScheduled"]
+
+        async with asyncio.timeout(PATIENCE):
+            while True:
+                seen = await begun()
+                if sum(seen) == places:
+                    break
+                await asyncio.sleep(0.01)
+        assert sorted(seen) == [False, *[True] * places]
+        gate.touch()
+        await reach(host, instance_id, "Completed")
 
     async def test_results_are_shown_as_json_on_request(self, host: Host, instance_id: str) -> None:
         await begin(host, "walks", instance_id)

@@ -267,7 +267,7 @@ async def test_a_new_generation_replaces_history_input_and_what_the_old_one_wait
     assert (found.execution_id, found.input) == ("e2", '{"n":2}')
     assert (await store.history("i"), await texts(store), await store.next_due()) == (["fresh"], ["for any"], None)
     (activity,) = await store.pending_activities(0, 10)
-    assert await store.complete_activity(activity.activity_id, "result") == "i"
+    assert await store.complete_activity(activity.activity_id, "result", NOW) == "i"
 
 
 async def test_a_child_whose_id_is_running_answers_its_parent(store: Store) -> None:
@@ -308,14 +308,24 @@ async def scheduled(store: Store) -> Activity:
 
 async def test_a_result_takes_the_place_of_its_activity(store: Store) -> None:
     activity = await scheduled(store)
-    assert await store.complete_activity(activity.activity_id, "result") == "i"
+    assert await store.complete_activity(activity.activity_id, "result", NOW) == "i"
     assert (await store.pending_activities(0, 10), await texts(store)) == ([], ["result"])
+
+
+async def test_when_it_began_is_kept_for_its_execution(store: Store) -> None:
+    activity = await scheduled(store)
+    await store.complete_activity(activity.activity_id, "result", NOW)
+    assert await store.starts("i") == {0: NOW}
+    turn = await begin(store)
+    turn.new_execution_id, turn.new_input, turn.turn, turn.events = "e2", None, 0, "fresh"
+    await store.commit(turn)
+    assert await store.starts("i") == {}
 
 
 async def test_a_second_result_of_an_activity_is_dropped(store: Store) -> None:
     activity = await scheduled(store)
-    await store.complete_activity(activity.activity_id, "result")
-    assert await store.complete_activity(activity.activity_id, "again") is None
+    await store.complete_activity(activity.activity_id, "result", NOW)
+    assert await store.complete_activity(activity.activity_id, "again", NOW) is None
     assert await texts(store) == ["result"]
 
 
@@ -325,7 +335,7 @@ async def test_a_result_for_an_instance_that_is_over_is_dropped(store: Store) ->
     turn = await begin(store)
     turn.status = OrchestrationStatus.TERMINATED
     await store.commit(turn)
-    assert await store.complete_activity(activity.activity_id, "result") is None
+    assert await store.complete_activity(activity.activity_id, "result", NOW) is None
     assert (await store.pending_activities(0, 10), await store.waiting_instances()) == ([], [])
 
 

@@ -106,8 +106,8 @@ def as_json(status: DurableOrchestrationStatus) -> dict[str, Any]:
 async def show(client: DurableOrchestrationClient, instance_id: str, children: bool, as_text: bool) -> int | None:
     """Show an instance: its state, its values, and its timeline as a tree.
 
-    Each step has the time it began, counted from the start of the instance, and the time it took from being scheduled
-    until its result was there.
+    Each step has the time it began, counted from the start of the instance, and the time it took: how long it waited
+    for its turn, then how long it ran. A deployed host does not tell these apart; its steps have the whole time.
 
     \b
     Examples:
@@ -126,7 +126,9 @@ async def show(client: DurableOrchestrationClient, instance_id: str, children: b
 
 async def with_history(client: DurableOrchestrationClient, instance_id: str) -> DurableOrchestrationStatus:
     """A status with all the host tells."""
-    return await client.get_status(instance_id, show_history=True, show_history_output=True, show_input=True)
+    return await client.get_status(
+        instance_id, show_history=True, show_history_output=True, show_input=True, show_starts=True
+    )
 
 
 @click.command(short_help="Write the history of an instance to a file for tests.")

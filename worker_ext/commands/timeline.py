@@ -38,7 +38,8 @@ class Step(Struct, frozen=True, kw_only=True):
         kind: `activity`, `orchestration`, `timer`, `event` and so on.
         name: The function, the event, or empty.
         state: `done`, `failed`, `open`, or empty for a moment.
-        begun: When it began.
+        begun: When it began: for what is run, when it was scheduled.
+        started: When it was begun to be run, where the host tells it.
         ended: When it ended; None while it is open.
         value: What came of it: a result, a reason, a payload.
         child_id: The instance of a sub-orchestration, where the host tells it.
@@ -48,6 +49,7 @@ class Step(Struct, frozen=True, kw_only=True):
     name: str = ""
     state: str = ""
     begun: datetime
+    started: datetime | None = None
     ended: datetime | None = None
     value: Any = None
     child_id: str | None = None
@@ -55,7 +57,17 @@ class Step(Struct, frozen=True, kw_only=True):
     @property
     def seconds(self) -> float | None:
         """How long it took, None while it is open."""
-        return None if self.ended is None else max(0.0, (self.ended - self.begun).total_seconds())
+        return _between(self.begun, self.ended)
+
+    @property
+    def queued(self) -> float | None:
+        """For how many seconds it waited to be run; None where that is not known."""
+        return _between(self.begun, self.started)
+
+    @property
+    def ran(self) -> float | None:
+        """For how many seconds it ran; None while it does, and where that is not known."""
+        return _between(self.started, self.ended)
 
 
 def timeline(history: Iterable[Mapping[str, Any]]) -> list[Step]:
@@ -81,6 +93,19 @@ def timeline(history: Iterable[Mapping[str, Any]]) -> list[Step]:
     return sorted(steps, key=lambda step: step.begun)
 
 
+def _between(first: datetime | None, last: datetime | None) -> float | None:
+    return None if first is None or last is None else max(0.0, (last - first).total_seconds())
+
+
+def started(history: Iterable[Mapping[str, Any]]) -> datetime | None:
+    """When the first turn of a history began; None where the host does not tell."""
+    return next((_time(event, "StartedTime") for event in history if event["EventType"] == "ExecutionStarted"), None)
+
+
+def _time(event: Mapping[str, Any], name: str) -> datetime | None:
+    return parse_timestamp(event[name]) if name in event else None
+
+
 def begun(history: Iterable[Mapping[str, Any]]) -> datetime | None:
     """When the instance of a history was started; None where the history does not say."""
     times = (event["Timestamp"] for event in history if event["EventType"] == "ExecutionStarted")
@@ -89,12 +114,12 @@ def begun(history: Iterable[Mapping[str, Any]]) -> datetime | None:
 
 def _task(event: Mapping[str, Any], at: datetime) -> Step:
     kind, state = _TASKS[event["EventType"]]
-    scheduled = event.get("ScheduledTime")
     return Step(
         kind=kind,
         name=event.get("FunctionName") or event.get("Name") or "",
         state=state,
-        begun=at if scheduled is None else parse_timestamp(scheduled),
+        begun=_time(event, "ScheduledTime") or at,
+        started=_time(event, "StartedTime"),
         ended=None if state == "open" else at,
         value=event.get("Reason") if state == "failed" else event.get("Result"),
         child_id=event.get("InstanceId"),

@@ -5,12 +5,13 @@ Source: durable-functions JSON protocol, section on the status object; recording
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from datetime import datetime
 from typing import Any
 
 import msgspec
 
-from worker_ext.protocol.codec import JSON, decode_json
+from worker_ext.protocol.codec import JSON, decode_json, format_timestamp
 from worker_ext.protocol.history import EVENTS, Event, OrchestrationStatus
 
 # A completion is shown with the name and time of what it completes, which is then left out.
@@ -44,8 +45,18 @@ def shown_value(text: str | None) -> JSON:
         return text
 
 
-def shown_history(events: Iterable[Event], *, show_input: bool, show_output: bool) -> list[dict[str, Any]]:
-    """The history as the API shows it."""
+def shown_history(
+    events: Iterable[Event], *, show_input: bool, show_output: bool, starts: Mapping[int, datetime] | None = None
+) -> list[dict[str, Any]]:
+    """The history as the API shows it.
+
+    Args:
+        events: The history.
+        show_input: Whether inputs are shown.
+        show_output: Whether results are shown.
+        starts: When activities began to run, by the ids of their tasks; they get a member `StartedTime`, and so does
+            the execution with its first turn. None leaves it out.
+    """
     items = [_named(event) for event in events]
     openings = {(item["EventType"], item["EventId"]): item for item in items}
     closed = {_opening_of(item) for item in items}
@@ -57,6 +68,8 @@ def shown_history(events: Iterable[Event], *, show_input: bool, show_output: boo
         members = _members(item, show_output=show_output) | _opening_members(openings.get(_opening_of(item)))
         if not show_input:
             members.pop("Input", None)
+        if starts is not None and (begun := _begun(item, items, starts)) is not None:
+            members["StartedTime"] = begun
         shown.append(members)
     return shown
 
@@ -65,6 +78,21 @@ def _named(event: Event) -> dict[str, Any]:
     """An event's wire members under wire names, its kind as a name."""
     members: dict[str, Any] = msgspec.to_builtins(event)
     return members | {"EventType": EVENTS[members["EventType"]].__name__}
+
+
+def _begun(item: dict[str, Any], items: list[dict[str, Any]], starts: Mapping[int, datetime]) -> str | None:
+    """When the activity that an event is of, or the execution that it starts, began to run."""
+    match item["EventType"]:
+        case "ExecutionStarted":
+            first = next((other for other in items if other["EventType"] == "OrchestratorStarted"), None)
+            return None if first is None else str(first["Timestamp"])
+        case "TaskCompleted" | "TaskFailed":
+            started = starts.get(item["TaskScheduledId"])
+        case "TaskScheduled":
+            started = starts.get(item["EventId"])
+        case _:
+            return None
+    return None if started is None else format_timestamp(started)
 
 
 def _opening_of(item: dict[str, Any]) -> tuple[str, int]:

@@ -1,8 +1,8 @@
 """The Durable extension's management API, over the scheduler.
 
 Answers have the status, headers and bodies of extension 3.19.0: errors in its short form (`Message`), its long form
-(with an exception's message and type) or as a bare JSON string. One route is this host's own: an instance's history as
-a trigger delivers it.
+(with an exception's message and type) or as a bare JSON string. Two things are this host's own: `instances/ID/history`
+is an instance's history as a trigger delivers it, and `showStarts` adds to a shown history when things began to run.
 
 Source: durable-functions JSON protocol, sections on the HTTP APIs and their recorded answers.
 """
@@ -168,7 +168,8 @@ class ManagementApi:
         if call.flag("showHistory", False) and instance.status != "Pending":
             events = await self._engine.history(call.instance_id)
             show_output = call.flag("showHistoryOutput", False)
-            body["historyEvents"] = shown_history(events, show_input=show_input, show_output=show_output)
+            starts = await self._engine.starts(call.instance_id) if call.flag("showStarts", False) else None
+            body["historyEvents"] = shown_history(events, show_input=show_input, show_output=show_output, starts=starts)
         if instance.status in TERMINAL_STATUSES:
             failed = instance.status == "Failed" and call.flag("returnInternalServerErrorOnFailure", False)
             return json_answer(500 if failed else 200, body)

@@ -103,4 +103,14 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    (  # 4: when activities that are done began to run, which no event tells
+        """
+        CREATE TABLE starts (
+            instance_key INTEGER NOT NULL REFERENCES instances ON DELETE CASCADE,
+            task_id INTEGER NOT NULL,
+            started_at INTEGER NOT NULL,
+            PRIMARY KEY (instance_key, task_id)
+        ) WITHOUT ROWID
+        """,
+    ),
 )

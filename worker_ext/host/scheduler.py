@@ -119,6 +119,8 @@ class Scheduler:
         self._claiming = False
         self._activities = ActivityQueue(store, QUEUE_LIMIT)
         self._running_activities = 0
+        # When what runs now began, by instance and the id of the task.
+        self._begun: dict[tuple[str, int], datetime] = {}
         self._delays: dict[str, float] = {}
         self._suspects = Suspects()
         self._loss_log = LossLog(_log)
@@ -210,6 +212,11 @@ class Scheduler:
     async def history(self, instance_id: str) -> list[HistoryEvent]:
         """The events of an instance's current execution; none if it does not exist or has not begun."""
         return parse_events(await self._store.history(instance_id))
+
+    async def starts(self, instance_id: str) -> dict[int, datetime]:
+        """When activities of an instance began to run, by the ids of their tasks; those that wait are not in it."""
+        running = {task: at for (instance, task), at in self._begun.items() if instance == instance_id}
+        return running | await self._store.starts(instance_id)
 
     async def recording(self, instance_id: str) -> str | None:
         """The payload that an orchestration trigger would deliver with all that has happened, as JSON text.
@@ -564,12 +571,17 @@ class Scheduler:
 
     async def _activity(self, activity: Activity) -> None:
         event: HistoryEvent
-        if activity.name == HTTP_ACTIVITY:
-            event = http_result(activity.task_id, await self._http.send(activity.input), format_timestamp(_now()))
-        else:
-            reply = await self._reply_of(activity)
-            event = activity_result(activity.name, activity.task_id, reply, format_timestamp(_now()))
-        woken = await self._store.complete_activity(activity.activity_id, render(event))
+        key = activity.instance_id, activity.task_id
+        try:
+            if activity.name == HTTP_ACTIVITY:
+                self._begun[key] = _now()
+                event = http_result(activity.task_id, await self._http.send(activity.input), format_timestamp(_now()))
+            else:
+                reply = await self._reply_of(activity)
+                event = activity_result(activity.name, activity.task_id, reply, format_timestamp(_now()))
+        finally:
+            started = self._begun.pop(key, None)
+        woken = await self._store.complete_activity(activity.activity_id, render(event), started or _now())
         if woken is not None:
             self._wake(woken)
 
@@ -581,6 +593,7 @@ class Scheduler:
         async with self._suspects.run(_key(activity)):
             if self._stopping:
                 raise WorkerLostError("the host is stopping")
+            self._begun[activity.instance_id, activity.task_id] = _now()
             return await self._gateway.run_activity(activity.name, activity.instance_id, activity.input)
 
     # ------------------------------------------------------------ timers

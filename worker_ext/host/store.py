@@ -158,6 +158,19 @@ class Store:
 
         return await self._database.run(job)
 
+    async def starts(self, instance_id: str) -> dict[int, datetime]:
+        """When the activities of an instance that are done began to run, by the ids of their tasks."""
+
+        def job(connection: sqlite3.Connection) -> dict[int, datetime]:
+            rows = connection.execute(
+                "SELECT task_id, started_at FROM starts JOIN instances USING (instance_key)"
+                " WHERE hub_key = ? AND instance_id = ?",
+                (self._hub_key, instance_id),
+            )
+            return {row[0]: _time(row[1]) for row in rows}
+
+        return await self._database.run(job)
+
     # ------------------------------------------------------------ the scheduler
 
     async def waiting_instances(self) -> list[str]:
@@ -235,22 +248,26 @@ class Store:
         """
         return await self._database.run(lambda connection: self._commit(connection, turn))
 
-    async def complete_activity(self, activity_id: int, event: str) -> str | None:
+    async def complete_activity(self, activity_id: int, event: str, started: datetime) -> str | None:
         """Replaces an activity by its result; the instance that has it now, None if nobody waits for it."""
 
         def job(connection: sqlite3.Connection) -> str | None:
             row = connection.execute(
-                "SELECT instance_key, activities.execution_id, instance_id, instances.execution_id, status"
+                "SELECT instance_key, activities.execution_id, instance_id, instances.execution_id, status, task_id"
                 " FROM activities JOIN instances USING (instance_key) WHERE activity_id = ?",
                 (activity_id,),
             ).fetchone()
             if row is None:
                 return None
             connection.execute("DELETE FROM activities WHERE activity_id = ?", (activity_id,))
-            instance_key, execution_id, instance_id, running_id, status = row
+            instance_key, execution_id, instance_id, running_id, status, task_id = row
             if execution_id != running_id or status in OVER:
                 return None
             self._insert_message(connection, instance_key, execution_id, event)
+            connection.execute(
+                "INSERT OR REPLACE INTO starts (instance_key, task_id, started_at) VALUES (?, ?, ?)",
+                (instance_key, task_id, _stamp(started)),
+            )
             return str(instance_id)
 
         return await self._database.run(job)
@@ -429,6 +446,7 @@ class Store:
     def _replace_execution(self, connection: sqlite3.Connection, turn: TurnRecord) -> None:
         key = turn.instance_key
         connection.execute("DELETE FROM history WHERE instance_key = ?", (key,))
+        connection.execute("DELETE FROM starts WHERE instance_key = ?", (key,))
         connection.execute("UPDATE instances SET execution_id = ? WHERE instance_key = ?", (turn.new_execution_id, key))
         connection.execute("UPDATE payloads SET input = ? WHERE instance_key = ?", (turn.new_input, key))
         # What the old execution had started answers to nobody.

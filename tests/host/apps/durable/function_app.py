@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Generator
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import azure.functions as func
@@ -80,3 +82,17 @@ def pack(n: int) -> dict[str, int]:
 def break_it(nothing: None) -> None:
     """Fails."""
     raise ValueError("boom")
+
+
+@app.orchestration_trigger(context_name="context")
+def crowds(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
+    """Several activities side by side that wait for a file."""
+    crowd = context.get_input()
+    yield context.task_all([context.call_activity("wait_for_file", crowd["gate"]) for _ in range(crowd["size"])])
+
+
+@app.activity_trigger(input_name="path")
+def wait_for_file(path: str) -> None:
+    """Waits until a file is there."""
+    while not Path(path).exists():
+        time.sleep(0.01)
