@@ -235,7 +235,8 @@ class Database:
         except DatabaseError:
             self._release()
             raise
-        self._jobs: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._gathered: list[_Waiting] = []
+        self._jobs: SimpleQueue[list[_Waiting] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="worker-ext-database", daemon=True)
         self._closed = False
         self._thread.start()
@@ -255,14 +256,23 @@ class Database:
             raise DatabaseError(f"{self.path} is closed")
         loop = asyncio.get_running_loop()
         future: asyncio.Future[_T] = loop.create_future()
-        self._jobs.put((job, loop, future))
+        if not self._gathered or self._gathered[-1][1] is not loop:
+            loop.call_soon(self._hand_over)
+        self._gathered.append((job, loop, future))
         return await future
+
+    def _hand_over(self) -> None:
+        """Gives the thread what one step of the loop has asked for: waking it once for each would cost more."""
+        if self._gathered:
+            self._jobs.put(self._gathered)
+            self._gathered = []
 
     def close(self) -> None:
         """Finishes what waits and closes the file; nothing is left beside it."""
         if self._closed:
             return
         self._closed = True
+        self._hand_over()
         self._jobs.put(None)
         self._thread.join()
         self._connection.close()
@@ -278,20 +288,18 @@ class Database:
     # ------------------------------------------------------------ the thread
 
     def _work(self) -> None:
-        last = False
-        while not last:
-            first = self._jobs.get()
+        jobs: list[_Waiting] | None = []
+        while jobs is not None:
+            jobs = self._jobs.get()
             group: list[_Waiting] = []
-            while first is not None:
-                group.append(first)
-                if len(group) == _GROUP:
+            while jobs is not None:
+                group += jobs
+                if len(group) >= _GROUP:
                     break
                 try:
-                    first = self._jobs.get_nowait()
+                    jobs = self._jobs.get_nowait()
                 except Empty:
                     break
-            else:
-                last = True
             if group:
                 _deliver(group[0][1], self._run_group(group))
 

@@ -26,20 +26,14 @@ GIVEN_UP_AFTER = 3
 _HOLD, _MOST_DOUBLINGS = 60.0, 10
 
 
-class _Run:
-    __slots__ = ("had_company",)
-
-    def __init__(self, had_company: bool) -> None:
-        self.had_company = had_company
-
-
 class Suspects:
     """What the workers run at the moment, and how often each piece of work has lost its worker; keys name the work."""
 
     def __init__(self) -> None:
         self._losses: Counter[str] = Counter()
         self._losses_alone: Counter[str] = Counter()
-        self._inside: set[_Run] = set()
+        self._inside = 0
+        self._entries = 0
         self._empty = asyncio.Event()
         self._open = asyncio.Event()
         self._open.set()
@@ -47,11 +41,11 @@ class Suspects:
 
     def has(self, key: str) -> bool:
         """Whether this work is run alone."""
-        return self._losses[key] >= SUSPECT_AFTER
+        return self._losses.get(key, 0) >= SUSPECT_AFTER
 
     def verdict(self, key: str) -> str | None:
         """Why this work is given up, or None if it is to be run."""
-        alone = self._losses_alone[key]
+        alone = self._losses_alone.get(key, 0)
         if alone < GIVEN_UP_AFTER:
             return None
         return (
@@ -65,34 +59,33 @@ class Suspects:
         self._losses.pop(key, None)
         self._losses_alone.pop(key, None)
 
-    @contextlib.asynccontextmanager
-    async def run(self, key: str) -> AsyncIterator[None]:
+    def run(self, key: str) -> contextlib.AbstractAsyncContextManager[None]:
         """Around a run in a worker: waits until it may begin, and takes note of how it ends."""
-        async with self._alone(key) if self.has(key) else self._beside_others():
-            run = _Run(had_company=bool(self._inside))
-            for other in self._inside:
-                other.had_company = True
-            self._inside.add(run)
-            self._empty.clear()
-            try:
-                yield
-            except WorkerLostError as error:
-                if error.while_running:
-                    self._take_note(key, run)
-                raise
-            finally:
-                self._inside.discard(run)
-                if not self._inside:
-                    self._empty.set()
-
-    def _take_note(self, key: str, run: _Run) -> None:
-        self._losses_alone[key] += self.has(key) and not run.had_company
-        self._losses[key] += 1
+        return self._run_alone(key) if self.has(key) else _Run(self, key)
 
     @contextlib.asynccontextmanager
-    async def _beside_others(self) -> AsyncIterator[None]:
-        await self._open.wait()
-        yield
+    async def _run_alone(self, key: str) -> AsyncIterator[None]:
+        async with self._alone(key), _Run(self, key, is_suspect=True):
+            yield
+
+    async def enter(self, run: _Run) -> None:
+        """Lets a run begin."""
+        if not run.is_suspect:
+            await self._open.wait()
+        self._entries += 1
+        run.entry, run.had_company = self._entries, self._inside > 0
+        self._inside += 1
+        self._empty.clear()
+
+    def leave(self, run: _Run, error: BaseException | None) -> None:
+        """Takes note of how a run ended."""
+        self._inside -= 1
+        if not self._inside:
+            self._empty.set()
+        if isinstance(error, WorkerLostError) and error.while_running:
+            had_company = run.had_company or run.entry != self._entries
+            self._losses_alone[run.key] += self.has(run.key) and not had_company
+            self._losses[run.key] += 1
 
     @contextlib.asynccontextmanager
     async def _alone(self, key: str) -> AsyncIterator[None]:
@@ -110,3 +103,27 @@ class Suspects:
                 timer.cancel()
                 # Before the next suspect has its turn, those that waited begin.
                 self._open.set()
+
+
+class _Run:
+    """Around one run in a worker.
+
+    Attributes:
+        entry: How many runs had begun when this one did.
+        had_company: Whether one was going on then.
+    """
+
+    __slots__ = ("_suspects", "entry", "had_company", "is_suspect", "key")
+
+    def __init__(self, suspects: Suspects, key: str, *, is_suspect: bool = False) -> None:
+        self._suspects = suspects
+        self.key = key
+        self.is_suspect = is_suspect
+        self.entry = 0
+        self.had_company = False
+
+    async def __aenter__(self) -> None:
+        await self._suspects.enter(self)
+
+    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        self._suspects.leave(self, error)

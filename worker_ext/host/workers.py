@@ -287,17 +287,28 @@ class Workers:
 
     async def _ready_member(self) -> WorkerMember:
         """A worker that can be given work, each in turn; waits a while for one."""
+        member = self._next_member()
+        if member is not None:
+            return member
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(READY_LIMIT.total_seconds()):
-                while not self._stopping:
-                    for _ in self._members:
-                        self._next = (self._next + 1) % len(self._members)
-                        member = self._members[self._next]
-                        if member is not None and member.is_alive:
-                            return member
+                while member is None and not self._stopping:
                     self._ready.clear()  # a successor is to come; its keeper may not have noticed yet
                     await self._ready.wait()
-        raise WorkerLostError("no worker is running")
+                    member = self._next_member()
+        if member is None:
+            raise WorkerLostError("no worker is running")
+        return member
+
+    def _next_member(self) -> WorkerMember | None:
+        """The worker whose turn it is, of those that can be given work."""
+        if not self._stopping:
+            for _ in self._members:
+                self._next = (self._next + 1) % len(self._members)
+                member = self._members[self._next]
+                if member is not None and member.is_alive:
+                    return member
+        return None
 
     def _replace_worker(self, member: WorkerMember, function: HostFunction, limit: timedelta) -> None:
         """Ends a worker whose function ran out of time: Python code cannot be stopped in any other way."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable
+from typing import Any, cast
 
 from google.protobuf.message import DecodeError
 
@@ -23,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 _HEAD = 4
 _LAST = bytes(_HEAD)
 _GOODBYE_SECONDS = 2.0
+# Its stub asks for bytes; it reads whatever memory it is given.
+_read_message: Callable[[memoryview], pb.StreamingMessage] = cast("Any", pb.StreamingMessage.FromString)
 
 
 class BrokenStreamError(HostError):
@@ -67,9 +70,15 @@ class FrameStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes apart the frames that have come."""
-        self._rest += data
+        rest = self._rest
         try:
-            self._take_frames()
+            if rest:
+                rest += data
+                with memoryview(rest) as view:
+                    taken = self._take_frames(view)
+                del rest[:taken]
+            else:
+                rest += data[self._take_frames(memoryview(data)) :]
         except DecodeError as error:
             self._fault = BrokenStreamError(f"the other end sent what is no StreamingMessage: {error}")
             self.close()
@@ -77,19 +86,20 @@ class FrameStream(asyncio.Protocol):
             self.close()
         self._wake()
 
-    def _take_frames(self) -> None:
-        rest, start, size = self._rest, 0, len(self._rest)
+    def _take_frames(self, data: memoryview) -> int:
+        """Reads the messages that are whole; how many bytes they were."""
+        start, size = 0, len(data)
         while size - start >= _HEAD and not self._has_heard_last:
             body = start + _HEAD
-            end = body + int.from_bytes(rest[start:body], "big")
+            end = body + int.from_bytes(data[start:body], "big")
             if end > size:
                 break
             if end == body:
                 self._has_heard_last = True
             else:
-                self._messages.append(pb.StreamingMessage.FromString(bytes(rest[body:end])))
+                self._messages.append(_read_message(data[body:end]))
             start = end
-        del rest[:start]
+        return start
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tells whoever reads."""
