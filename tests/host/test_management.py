@@ -467,6 +467,19 @@ class TestRewind:
         assert (answer.status, answer.json["ExceptionType"]) == (501, "System.NotImplementedException")
 
 
+async def test_what_nobody_has_foreseen_is_told_in_the_long_form(
+    host: Host, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def fails(_instance_id: str) -> None:
+        raise ZeroDivisionError("odd")
+
+    monkeypatch.setattr(host.local.scheduler, "get", fails)
+    answer = await status(host, "i")
+    what = "Something went wrong while processing your request"
+    assert (answer.status, answer.json) == (500, long_form(what, "odd", "builtins.ZeroDivisionError"))
+    assert "GET /instances/i went wrong" in caplog.text
+
+
 @pytest.mark.parametrize("method, path", [("GET", "nosuch"), ("DELETE", "orchestrators/child"), ("GET", "")])
 async def test_what_the_api_has_not_is_an_empty_404(host: Host, method: str, path: str) -> None:
     assert is_empty(await host.send(method, f"{API}/{path}"), 404)

@@ -224,6 +224,19 @@ class TestSettings:
             assert (await slow).text == "awake"
             assert (await host.get("/api/unrouted")).status == 200
 
+    @pytest.mark.parametrize(
+        "path", ["/api/unrouted", "/runtime/webhooks/durabletask/orchestrators/x", "/admin/functions/unrouted"]
+    )
+    async def test_a_body_beyond_the_limit_is_413(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+    ) -> None:
+        monkeypatch.setenv("FUNCTIONS_REQUEST_BODY_SIZE_LIMIT", "1000")
+        async with host_of(tmp_path, {}) as host:
+            fits, too_long = b'"%s"' % (b"x" * 998), b'"%s"' % (b"x" * 999)
+            assert (await host.post(path, fits)).status != 413
+            assert (await host.post(path, too_long)).status == 413
+            assert (await host.get("/api/unrouted")).text == "by name"
+
     async def test_a_function_that_takes_too_long_costs_its_worker(self, tmp_path: Path) -> None:
         async with host_of(tmp_path, {"functionTimeout": "00:00:01"}) as host:
             before = host.local.workers.pid

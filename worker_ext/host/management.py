@@ -9,6 +9,7 @@ Source: durable-functions JSON protocol, sections on the HTTP APIs and their rec
 
 from __future__ import annotations
 
+import logging
 import uuid
 from collections.abc import Callable
 
@@ -38,6 +39,8 @@ from worker_ext.host.scheduler import Scheduler
 from worker_ext.host.store import InstanceExistsError
 from worker_ext.protocol.client import TERMINAL_STATUSES
 from worker_ext.protocol.codec import decode_json, encode_value
+
+_log = logging.getLogger(__name__)
 
 _RESTART_UNKNOWN = "InstanceId does not match a valid orchestration instance."
 _NO_REWIND = "Rewind is not supported by the underlying storage provider."
@@ -96,7 +99,11 @@ class ManagementApi:
         handler, params = found
         try:
             return await handler(Call(request, params))
-        except HostError as error:
+        except web.HTTPException:  # an answer already, such as that of too long a body
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it in the extension's form
+            if not isinstance(error, HostError):
+                _log.error("%s %s went wrong", request.method, path, exc_info=error)
             return long_error(500, WENT_WRONG, str(error), f"{type(error).__module__}.{type(error).__qualname__}")
 
     # ------------------------------------------------------------ start

@@ -227,7 +227,7 @@ class Scheduler:
         starts = (event for event in parse_events(batches) if isinstance(event, ExecutionStarted))
         if (started := next(starts, None)) is None:
             return None
-        return self._payloads.write([layout(batch) for batch in batches], started, is_replaying=True)
+        return self._payloads.write([layout(batch) for batch in batches], started, True)
 
     async def wait_for_completion(self, instance_id: str, timeout: float | None) -> Instance | None:
         """An instance's status once it is over, or after `timeout` seconds."""

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -30,6 +31,8 @@ LOCAL_SETTINGS = "local.settings.json"
 DEFAULT_PORT = 7071
 PROCESS_COUNT = "FUNCTIONS_WORKER_PROCESS_COUNT"
 MOST_PROCESSES = 10
+BODY_LIMIT = "FUNCTIONS_REQUEST_BODY_SIZE_LIMIT"
+DEFAULT_BODY_LIMIT = 100 * 1024 * 1024
 DEFAULT_FUNCTION_TIMEOUT = timedelta(minutes=30)
 
 _OVERRIDE = re.compile(r"AzureFunctionsJobHost(?:__|:)(.+)", re.IGNORECASE)
@@ -139,6 +142,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         function_timeout: How long one invocation may take; None is for ever.
         functions: The only functions to load, or None for all.
         worker_processes: How many workers run the app, by FUNCTIONS_WORKER_PROCESS_COUNT.
+        body_limit: How many bytes the body of a request may have, by FUNCTIONS_REQUEST_BODY_SIZE_LIMIT.
         cors: Which origins browsers may let at the host.
         environment: The app's environment: the process's own, and `Values` where it has no such variable.
         warnings: Settings that nobody knows, one message each.
@@ -151,6 +155,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     durable: DurableSettings
     http: HttpSettings
     worker_processes: int = 1
+    body_limit: int = DEFAULT_BODY_LIMIT
     cors: CorsSettings = CorsSettings()
     environment: dict[str, str]
     warnings: tuple[str, ...]
@@ -175,7 +180,8 @@ def load_settings(app_dir: Path, *, port: int | None = None, environ: Mapping[st
         functions=None if host_json.functions is None else frozenset(host_json.functions),
         durable=host_json.extensions.durable_task,
         http=host_json.extensions.http,
-        worker_processes=_worker_processes(environment.get(PROCESS_COUNT)),
+        worker_processes=_number(environment, PROCESS_COUNT, 1, MOST_PROCESSES),
+        body_limit=_number(environment, BODY_LIMIT, DEFAULT_BODY_LIMIT, sys.maxsize),
         cors=CorsSettings(_origins(local.host.cors), local.host.cors_credentials),
         environment=environment,
         warnings=tuple(warnings),
@@ -268,11 +274,14 @@ def _function_timeout(path: Path, text: str | None) -> timedelta | None:
     return limit
 
 
-def _worker_processes(text: str | None) -> int:
-    if text is None or not text.strip():
-        return 1
-    if not text.strip().isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
-        raise HostError(f"{PROCESS_COUNT}: expected a number from 1 to {MOST_PROCESSES}, found {text!r}")
+def _number(environment: Mapping[str, str], name: str, default: int, most: int) -> int:
+    """An app setting that is a whole number from 1 on."""
+    text = environment.get(name, "").strip()
+    if not text:
+        return default
+    if not text.isdecimal() or not 1 <= int(text) <= most:
+        bounds = f"from 1 to {most}" if most < sys.maxsize else "of at least 1"
+        raise HostError(f"{name}: expected a number {bounds}, found {text!r}")
     return int(text)
 
 

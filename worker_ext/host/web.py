@@ -29,7 +29,6 @@ from worker_ext.host.settings import HostSettings
 from worker_ext.host.workers import Workers
 
 GRACE = 3.0
-MAX_BODY = 100 * 1024 * 1024
 RPC_PATH = "/durabletask"
 _HOME = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><title>worker-ext</title></head>
@@ -97,7 +96,9 @@ class WebServer:
 
         def make_request(*parts: Any) -> web.BaseRequest:
             message, payload, protocol, writer, task = parts
-            return web.BaseRequest(message, payload, protocol, writer, task, loop, client_max_size=MAX_BODY)
+            return web.BaseRequest(
+                message, payload, protocol, writer, task, loop, client_max_size=self._settings.body_limit
+            )
 
         server = web.Server(handler, request_factory=make_request, access_log=None)
         runner = web.ServerRunner(server, shutdown_timeout=GRACE)
