@@ -8,6 +8,7 @@
 The names in `__all__` are the promise; everything else may change.
 """
 
+from worker_ext import flow
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.context import DurableOrchestrationContext
 from worker_ext.decorators import Blueprint, DFApp
@@ -55,5 +56,6 @@ __all__ = [
     "RetryOptions",
     "Task",
     "TaskFailedError",
+    "flow",
     "replace_durable_functions",
 ]

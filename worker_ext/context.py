@@ -29,10 +29,9 @@ from worker_ext.engine.tasks import (
     WhenAnyTask,
     leaf_for,
     timer_until,
-    wire_time,
 )
 from worker_ext.protocol import actions
-from worker_ext.protocol.codec import decode_value, encode_value, restore
+from worker_ext.protocol.codec import decode_value, encode_value, format_microseconds, restore
 from worker_ext.protocol.durable_http import DurableHttpRequest, TokenSource
 from worker_ext.protocol.entity import EntityId
 from worker_ext.protocol.history import ExecutionStarted
@@ -350,7 +349,7 @@ class DurableOrchestrationContext:
             action = actions.SignalEntity(**message)
         else:
             due = self._schedule.now + deliver_at if isinstance(deliver_at, timedelta) else _utc(deliver_at)
-            action = actions.ScheduledSignalEntity(**message, fire_at=wire_time(due))
+            action = actions.ScheduledSignalEntity(**message, fire_at=format_microseconds(due))
         return self._executor.signal(action)
 
     def lock_entities(self, *entities: EntityId) -> Task:

@@ -141,15 +141,20 @@ def _big_history(n: int) -> Iterator[JSON]:
         yield event
 
 
-def _fan_out_history(n: int) -> Iterator[JSON]:
+def _fan_out_history(n: int, together: int = BATCH) -> Iterator[JSON]:
     clock = Clock()
     yield from _opening(clock, n)
     for i in range(n):
         yield _task_scheduled(i, Clock.text(clock.now))
-    for first in range(0, n, BATCH):
+    for first in range(0, n, together):
         yield from _new_batch(clock)
-        for i in range(first, min(first + BATCH, n)):
+        for i in range(first, min(first + together, n)):
             yield _task_completed(i, Clock.text(clock.now))
+
+
+def _one_by_one_history(n: int) -> Iterator[JSON]:
+    """A fan-out whose activities are done one after the other."""
+    return _fan_out_history(n, 1)
 
 
 def _timer_history(n: int) -> Iterator[JSON]:
@@ -232,6 +237,12 @@ async def _timers_async(context: Any) -> int:
     return int(context.get_input())
 
 
+async def _sleeps(context: Any) -> int:
+    for _ in range(context.get_input()):
+        await asyncio.sleep(1)
+    return int(context.get_input())
+
+
 async def _children_async(context: Any) -> int:
     for i in range(context.get_input()):
         await context.call_sub_orchestrator("child", i)
@@ -280,7 +291,9 @@ SHAPES = [
     Shape("events", _event_history, _events, _bare_waits, 15, "Input"),
     Shape("async chain", _chain_history, _chain_async, _bare_calls, 5, "Result"),
     Shape("async fan-out", _fan_out_history, _fan_out_async, _bare_calls, 5, "Result"),
+    Shape("async one by one", _one_by_one_history, _fan_out_async, _bare_calls, 5, "Result"),
     Shape("async timers", _timer_history, _timers_async, _bare_timers, 11, None),
+    Shape("async sleep", _timer_history, _sleeps, _bare_timers, 11, None),
     Shape("async sub-orchestrations", _child_history, _children_async, _bare_children, 8, "Result"),
     Shape("async events", _event_history, _events_async, _bare_waits, 15, "Input"),
 ]

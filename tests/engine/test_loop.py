@@ -450,6 +450,37 @@ class TestCancelling:
         history = two_started().batch().failed(0).timer_created(2).batch().completed(1).scheduled("C", 3)
         assert replay(orchestrator, history).actions == [together(A, nb(B)), timer(6, cancelled=True), C]
 
+    def test_what_a_task_waits_for_next_is_let_go_of_where_it_cancelled_itself(self) -> None:
+        async def orchestrator(context: Context) -> Any:
+            async def work() -> None:
+                task = asyncio.current_task()
+                assert task is not None
+                task.cancel()
+                await context.create_timer(timedelta(seconds=9))
+
+            task = asyncio.create_task(work())
+            await asyncio.wait([task])
+            await context.call_activity("A")
+            return task.cancelled()
+
+        history = begun().timer_created(0).scheduled("A", 1)
+        assert replay(orchestrator, history).actions == [together(timer(9, cancelled=True), A)]
+        assert replay(orchestrator, history.batch().completed(1)).output is True
+
+    def test_a_wait_that_was_cancelled_takes_no_event(self) -> None:
+        async def orchestrator(context: Context) -> Any:
+            async def work() -> Any:
+                return await context.wait_for_external_event("go")
+
+            first = asyncio.create_task(work())
+            second = asyncio.create_task(work())
+            await context.call_activity("A")
+            first.cancel()
+            return await second
+
+        history = begun().scheduled("A", 0).batch().completed(0).batch().raised("go", 5)
+        assert replay(orchestrator, history).output == 5
+
     def test_an_orchestrator_that_cancels_itself_fails(self) -> None:
         async def orchestrator(context: Context) -> Any:
             task = asyncio.current_task()
@@ -668,6 +699,73 @@ class TestWhatHasNoMeaning:
 
         error = replay(orchestrator, HistoryBuilder(schema=ReplaySchema.V1).started()).error
         assert "must offer schema V2" in str(error)
+
+
+class TestSteps:
+    """What a turn does is in proportion to what its history holds, not to what is open meanwhile."""
+
+    @staticmethod
+    def calls_of(orchestrator: Program, history: HistoryBuilder) -> int:
+        """How many Python functions a replay calls."""
+        calls = 0
+
+        def count(frame: Any, event: str, argument: Any) -> None:
+            nonlocal calls
+            calls += event == "call"
+
+        payload = history.payload()
+        before = sys.getprofile()
+        sys.setprofile(count)
+        try:
+            turn = replay(orchestrator, payload)
+        finally:
+            sys.setprofile(before)
+        assert turn.is_done
+        return calls
+
+    @staticmethod
+    def one_by_one(count: int) -> HistoryBuilder:
+        history = begun()
+        for i in range(count):
+            history.scheduled("A", i)
+        for i in range(count):
+            history.batch().completed(i, i)
+        return history
+
+    @staticmethod
+    async def gathered(context: Context, count: int) -> int:
+        return len(await asyncio.gather(*(context.call_activity("A") for _ in range(count))))
+
+    @staticmethod
+    async def grouped(context: Context, count: int) -> int:
+        async def work() -> None:
+            await context.call_activity("A")
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(work()) for _ in range(count)]
+        return len(tasks)
+
+    @staticmethod
+    async def mapped(context: Context, count: int) -> int:
+        return len(await df.flow.map(lambda _: context.call_activity("A"), range(count)))
+
+    @staticmethod
+    def mapped_in_steps(context: Context, count: int) -> Any:
+        return len((yield from df.flow.map(lambda _: context.call_activity("A"), range(count))))
+
+    @staticmethod
+    def all_in_steps(context: Context, count: int) -> Any:
+        return len((yield context.task_all([context.call_activity("A") for _ in range(count)])))
+
+    @pytest.mark.parametrize("program", [gathered, grouped, mapped, mapped_in_steps, all_in_steps])
+    def test_many_activities_that_end_one_by_one_cost_the_same_each(
+        self, program: Callable[[Context, int], Any]
+    ) -> None:
+        def of(count: int) -> int:
+            return self.calls_of(lambda context: program(context, count), self.one_by_one(count))
+
+        fifty, many = of(50), of(1000)
+        assert many < fifty * (1000 / 50) * 1.1
 
 
 class TestTurns:

@@ -25,6 +25,7 @@ from worker_ext.protocol.codec import (
     decode_json,
     decode_value,
     encode_value,
+    format_microseconds,
     format_timespan,
     format_timestamp,
     parse_timespan,
@@ -451,6 +452,12 @@ def test_times_are_written_as_dotnet_writes_them(time: datetime, text: str) -> N
 @given(aware_times)
 def test_times_survive_the_wire(time: datetime) -> None:
     assert parse_timestamp(format_timestamp(time)) == time
+
+
+@given(aware_times)
+def test_the_times_of_timers_always_have_six_digits(time: datetime) -> None:
+    written = time.astimezone(UTC)
+    assert format_microseconds(written) == written.isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 # ---------------------------------------------------------------- durations

@@ -3,8 +3,10 @@
 asyncio keeps tasks in sets (`wait`, `as_completed`, `TaskGroup`), and by default objects hash by their address, so the
 order of such a set would differ from replay to replay. Here every task and future has a number, and hashes by it.
 
-A `Waiter` is what a coroutine that awaits a durable task really waits on. A `CallFuture` is a durable task that was
-made an asyncio task (`create_task`, `gather`, `wait_for`, ...): it needs no coroutine of its own.
+A coroutine that awaits a durable task really waits on a plain future, which asyncio takes the short way with.
+Cancelling its task lets go of the durable task as well. Where asyncio would cancel that future without asking the
+task, it is a `Waiter`, which lets go by itself. A `CallFuture` is a durable task that was made an asyncio task
+(`create_task`, `gather`, `wait_for`, ...): it needs no coroutine of its own.
 """
 
 from __future__ import annotations
@@ -42,6 +44,18 @@ class LoopTask(asyncio.Task[Any]):
             self._loop.end_code()
         return super().__await__()
 
+    def cancel(self, msg: Any | None = None) -> bool:
+        """Cancels what it waits for: a durable task that nobody waits for any more is abandoned."""
+        waits_for = self._fut_waiter  # type: ignore[attr-defined]  # asyncio's own, in its C and its Python form
+        if waits_for is None:
+            self._loop.cancels_ahead = True
+            return super().cancel(msg)
+        relay = self._loop.waiting.pop(waits_for, None)
+        is_cancelled = super().cancel(msg)
+        if relay is not None:
+            relay.task.unwatch(relay)
+        return is_cancelled
+
     def drop(self) -> None:
         """Ends the task without running it: its coroutine has been closed."""
         waits_for = self._fut_waiter  # type: ignore[attr-defined]  # asyncio's own, in its C and its Python form
@@ -51,18 +65,16 @@ class LoopTask(asyncio.Task[Any]):
 
 
 class LoopFuture(asyncio.Future[Any]):
-    """A future that code on the loop makes."""
-
-    __slots__ = ("_number",)
+    """A future that code on the loop makes. It gets its number when it is first asked for it."""
 
     _loop: DurableLoop
-
-    def __init__(self, loop: DurableLoop) -> None:
-        self._number = loop.next_number()
-        super().__init__(loop=loop)
+    _number: int | None = None
 
     def __hash__(self) -> int:
-        return self._number
+        number = self._number
+        if number is None:
+            number = self._number = self._loop.next_number()
+        return number
 
     def __await__(self) -> Generator[Any, None, Any]:
         if self._loop.is_closed():
@@ -86,19 +98,30 @@ def take_outcome(future: asyncio.Future[Any], task: Task) -> None:
 
 
 class Relay:
-    """Gives the outcome of a durable task to a plain future: of one that goes on whether or not somebody waits."""
+    """Gives the outcome of a durable task to the plain future of a coroutine that waits for it.
 
-    __slots__ = ("_future",)
+    Args:
+        future: The future.
+        task: The durable task.
+        waiting: Where the loop finds this by its future, for as long as the coroutine waits.
+    """
 
-    def __init__(self, future: asyncio.Future[Any]) -> None:
+    __slots__ = ("_future", "_waiting", "task")
+
+    def __init__(self, future: asyncio.Future[Any], task: Task, waiting: dict[asyncio.Future[Any], Relay]) -> None:
         self._future = future
+        self._waiting = waiting
+        self.task = task
+        waiting[future] = self
 
     def member_settled(self, member: Task) -> None:
         """Takes over the outcome of the durable task."""
+        self._waiting.pop(self._future, None)
         take_outcome(self._future, member)
 
     def member_cancelled(self, member: Task) -> None:
         """The durable task was cancelled, so nothing will come."""
+        self._waiting.pop(self._future, None)
         self._future.cancel()
 
     def unlink(self) -> None:
@@ -136,7 +159,7 @@ class Follower(asyncio.Future[Any]):
 
 
 class Waiter(Follower):
-    """What a coroutine waits on that awaits a durable task."""
+    """What a coroutine waits on that awaits a durable task, and may be cancelled by asyncio itself."""
 
     __slots__ = ()
 

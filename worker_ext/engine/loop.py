@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import sys
+from asyncio import futures as asyncio_futures
 from asyncio import tasks as asyncio_tasks
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
     from worker_ext.engine.schedule import Schedule
 
 
+_NOTHING = timedelta(0)
+
+
 class ReadyHandle(list[Any]):
     """A callback that is due, with its arguments and its context; empty once it was cancelled.
 
@@ -47,6 +51,10 @@ class ReadyHandle(list[Any]):
     def cancelled(self) -> bool:
         """Whether it was cancelled."""
         return not self
+
+
+_ENDS_SLEEP = getattr(asyncio_futures, "_set_result_unless_cancelled", None)
+"""What asyncio.sleep has called when its time has come."""
 
 
 class DurableTimerHandle(asyncio.TimerHandle):
@@ -67,7 +75,10 @@ class DurableTimerHandle(asyncio.TimerHandle):
         schedule = loop.schedule
         self._cancelled = False
         self._loop = loop
-        self._due = ReadyHandle((callback, args, copy_context() if context is None else context))
+        self._args = args
+        self._due: ReadyHandle | None = None
+        if callback is not _ENDS_SLEEP:
+            self._due = ReadyHandle((callback, args, copy_context() if context is None else context))
         self._timer = timer = timer_until(schedule, schedule.now + delay)
         timer.start()
         timer.watch(self)
@@ -78,19 +89,26 @@ class DurableTimerHandle(asyncio.TimerHandle):
 
     def member_settled(self, member: Task) -> None:
         """The timer has fired."""
-        self._loop.enqueue(self._due)
+        if self._due is not None:
+            self._loop.enqueue(self._due)
+        elif not self._cancelled:
+            future, result = self._args
+            if not future.done():  # nothing else is ready when an event comes, so this is its turn
+                future.set_result(result)
 
     def member_cancelled(self, member: Task) -> None:
         """The timer was cancelled, with this handle or because the code has ended."""
 
     def unlink(self) -> None:
         """The loop runs nothing any more."""
-        self._due.cancel()
+        self._cancelled = True
+        self._args = ()
+        if self._due is not None:
+            self._due.cancel()
 
     def cancel(self) -> None:
         """Cancels callback and timer."""
-        self._cancelled = True
-        self._due.cancel()
+        self.unlink()
         if not self._timer.settled and not self._loop.is_closed():
             self._timer.cancel()
 
@@ -106,6 +124,9 @@ class DurableLoop(asyncio.AbstractEventLoop):
         ready: Callbacks that are due, in the order in which they became so.
         leaving: Whether the code has asked for the end of this execution and only has to be stopped.
         next_number: Gives the number of the next task or future.
+        waiting: What tells the futures of waiting coroutines of the end of durable tasks.
+        cancels_ahead: Whether a task may have been cancelled before it waited: asyncio will cancel what it waits for
+            next without a word to the task.
         on_unhandled: Told of errors that nobody awaited: what happened, and the error.
     """
 
@@ -119,6 +140,8 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self._start_handle: ReadyHandle | None = None
         self._start_order = StartOrder()
         self.next_number = itertools.count().__next__
+        self.waiting: dict[asyncio.Future[Any], Relay] = {}
+        self.cancels_ahead = False
         self._futures: list[LoopFuture] = []
         self._failed: list[ReferenceType[LoopTask]] = []
         self._tasks_before_sweep = self._futures_before_sweep = 64
@@ -150,6 +173,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
     def shut(self) -> None:
         """Takes nothing more: what is called after this has no effect."""
         self._closed = True
+        self.waiting.clear()
         self.ready.clear()
         self._starting.clear()
         self._start_handle = None
@@ -207,23 +231,23 @@ class DurableLoop(asyncio.AbstractEventLoop):
 
     def wait_for(self, task: Task) -> asyncio.Future[Any]:
         """Starts a durable task; the future has its outcome."""
-        if self._closed:
-            self.end_code()
         if self._closed or self.leaving:
-            return LoopFuture(self)
+            if self._closed:
+                self.end_code()
+            return LoopFuture(loop=self)
         if not task.settled:
             task.start()
         future: asyncio.Future[Any]
         if task.settled:
             future = asyncio.Future(loop=self)
             take_outcome(future, task)
-        elif isinstance(task, Leaf) and task.is_out_of_hand:
-            future = asyncio.Future(loop=self)
-            task.watch(Relay(future))
-        else:
+        elif self.cancels_ahead and not (isinstance(task, Leaf) and task.is_out_of_hand):
             future = waiter = Waiter(loop=self)
             waiter.task = task
             task.watch(waiter)
+        else:
+            future = asyncio.Future(loop=self)
+            task.watch(Relay(future, task, self.waiting))
         return future
 
     # -- asyncio's face ----------------------------------------------------------------------------------------------
@@ -248,7 +272,10 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """Runs a callback after a durable timer of so many seconds."""
         if delay is None:
             raise TypeError("delay must not be None")
-        return self._call_after(timedelta(seconds=delay), callback, args, context)
+        span = timedelta(seconds=delay)
+        if span > _NOTHING and not self._closed and not self.leaving:
+            return DurableTimerHandle(span, callback, args, self, context)
+        return self._call_after(span, callback, args, context)
 
     def call_at(  # type: ignore[override]
         self, when: float | None, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -261,7 +288,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
     def _call_after(
         self, delay: timedelta, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
     ) -> Any:
-        if delay <= timedelta(0):
+        if delay <= _NOTHING:
             return self.call_soon(callback, *args, context=context)
         if self._closed or self.leaving:
             return ReadyHandle()  # the code is about to be stopped
@@ -271,7 +298,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """Makes a future."""
         if self._closed:
             self.end_code()
-        future = LoopFuture(self)
+        future = LoopFuture(loop=self)
         if len(self._futures) >= self._futures_before_sweep:
             self._futures = [kept for kept in self._futures if not kept.done()]
             self._futures_before_sweep = 2 * len(self._futures) + 64
@@ -288,7 +315,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
         if self._closed:
             coro.close()
             self.end_code()
-            return LoopFuture(self)
+            return LoopFuture(loop=self)
         if isinstance(coro, Task):
             return self._create_call(coro, name)
         task = LoopTask(coro, self, name=name, **options)

@@ -23,10 +23,9 @@ import msgspec
 
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import AnyAction, CreateTimer, WaitForExternalEvent
-from worker_ext.protocol.codec import decode_value
+from worker_ext.protocol.codec import decode_value, format_microseconds
 
 if TYPE_CHECKING:
-    from worker_ext.engine.loop import DurableLoop
     from worker_ext.engine.schedule import Schedule
 
 
@@ -107,7 +106,13 @@ class Task:
     # -- in `async def` orchestrators --------------------------------------------------------------------------------
 
     def __await__(self) -> Generator[Any, Any, Any]:
-        return self._on_loop().wait_for(self).__await__()
+        loop = self.schedule.loop
+        if loop is None:
+            raise OrchestratorError(
+                "a task was awaited outside an `async def` orchestrator. In a generator yield it: "
+                "`result = yield context.call_activity(...)`"
+            )
+        return loop.wait_for(self).__await__()
 
     def __hash__(self) -> int:
         """A number of its own, so that a set of tasks iterates the same on every replay."""
@@ -115,15 +120,6 @@ class Task:
         if number is None:
             number = self._number = self.schedule.next_number()
         return number
-
-    def _on_loop(self) -> DurableLoop:
-        loop = self.schedule.loop
-        if loop is None:
-            raise OrchestratorError(
-                "a task was awaited outside an `async def` orchestrator. In a generator yield it: "
-                "`result = yield context.call_activity(...)`"
-            )
-        return loop
 
     # asyncio takes what has these three for a coroutine, and hands it to the loop's create_task, which knows better.
 
@@ -283,11 +279,6 @@ def leaf_for(schedule: Schedule, action: AnyAction, name: str, decode: Decoder |
     return Leaf(schedule, action, name) if decode is None else TypedLeaf(schedule, action, name, decode)
 
 
-def wire_time(time: datetime) -> str:
-    """A UTC time as actions carry it."""
-    return time.isoformat(timespec="microseconds").replace("+00:00", "Z")
-
-
 class TimerTask(Leaf):
     """A timer of one piece."""
 
@@ -296,9 +287,7 @@ class TimerTask(Leaf):
     action: CreateTimer
 
     def __init__(self, schedule: Schedule, fire_at: datetime, *, hidden: bool = False) -> None:
-        super().__init__(
-            schedule, CreateTimer(fire_at=fire_at.isoformat(timespec="microseconds").replace("+00:00", "Z"))
-        )
+        super().__init__(schedule, CreateTimer(fire_at=format_microseconds(fire_at)))
         self.fire_at = fire_at
         self.cancelled = False
         self.hidden = hidden

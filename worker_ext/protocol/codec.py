@@ -362,6 +362,16 @@ def format_timestamp(time: datetime) -> str:
     return f"{text}{fraction}Z"
 
 
+_encode_time = msgspec.json.Encoder().encode
+_WHOLE_SECONDS = len("2026-01-02T03:04:05Z")
+
+
+def format_microseconds(time: datetime) -> str:
+    """Writes a UTC time with `Z` and six fractional digits, as the timers of Python workers are written."""
+    text = _encode_time(time)[1:-1].decode()  # several times as fast as isoformat, which timers by the thousand feel
+    return text if len(text) > _WHOLE_SECONDS else f"{text[:-1]}.000000Z"
+
+
 def parse_timespan(text: str) -> timedelta:
     """Reads a .NET duration `[-][d.]hh:mm:ss[.fffffff]`; one too long for Python becomes the longest there is.
 
