@@ -95,7 +95,7 @@ class TestHelp:
             "worker-ext: the output cannot be written: No space left on device\n",
         )
 
-    @pytest.mark.parametrize("missing", ["click", "grpc", "aiohttp"])
+    @pytest.mark.parametrize("missing", ["click", "aiohttp"])
     def test_without_the_extra_it_says_what_to_install(self, app: Path, missing: str) -> None:
         code = f"import sys; sys.modules[{missing!r}] = None\nfrom worker_ext.cli import main\nmain(sys.argv[1:])"
         done = subprocess.run(
@@ -209,6 +209,7 @@ class TestStart:
             "\tbreak_it: activityTrigger",
             "\tbreaks: orchestrationTrigger",
             "\tchild: orchestrationTrigger",
+            "\tcrowds: orchestrationTrigger",
             "\tknown_otherwise: orchestrationTrigger",
             "\tpack: activityTrigger",
             "\tversioned: orchestrationTrigger",

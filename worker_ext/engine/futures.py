@@ -61,7 +61,16 @@ class LoopTask(asyncio.Task[Any]):
         waits_for = self._fut_waiter  # type: ignore[attr-defined]  # asyncio's own, in its C and its Python form
         if waits_for is not None:
             asyncio.Future.cancel(waits_for)
+            for future in (waits_for, *getattr(waits_for, "_children", ())):
+                _forget_waiters(future)
         asyncio.Future.cancel(self)
+        _forget_waiters(self)
+
+
+def _forget_waiters(future: asyncio.Future[Any]) -> None:
+    """Undoes what Python 3.14 keeps of who awaits a future: a circle of references until one of them runs on."""
+    for waiter in getattr(future, "_asyncio_awaited_by", None) or ():
+        asyncio.future_discard_from_awaited_by(future, waiter)  # type: ignore[attr-defined,unused-ignore]
 
 
 class LoopFuture(asyncio.Future[Any]):
