@@ -213,6 +213,7 @@ class TestStart:
             "\tknown_otherwise: orchestrationTrigger",
             "\tpack: activityTrigger",
             "\tversioned: orchestrationTrigger",
+            "\twait_for_file: activityTrigger",
             "\twaits: orchestrationTrigger",
             "\twalks: orchestrationTrigger",
         ]
