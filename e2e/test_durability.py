@@ -176,6 +176,7 @@ def test_a_killed_host_goes_on_without_being_asked(make_host: Any, tmp_path: Pat
     assert before < STEPS
 
 
+@pytest.mark.local_host("what Core Tools do with a signal is theirs")
 def test_ctrl_c_in_the_middle_leaves_work_that_goes_on_later(make_host: Any, tmp_path: Path) -> None:
     host = make_host("apps_for_tests/durability").start()
     log = tmp_path / "runs"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 GREETINGS = ["Hello Tokyo!", "Hello Seattle!", "Hello London!"]
 
 
@@ -60,6 +62,7 @@ def test_every_start_is_an_instance_of_its_own(make_host: Any) -> None:
     assert (len(started), [host.output_of(instance_id) for instance_id in started]) == (20, [GREETINGS] * 20)
 
 
+@pytest.mark.local_host("Core Tools print the same in other words")
 def test_the_functions_and_their_addresses_are_printed(make_host: Any) -> None:
     host = make_host("apps/hello_sequence").start()
     lines = {line.strip() for line in host.output}
@@ -71,6 +74,7 @@ def test_the_functions_and_their_addresses_are_printed(make_host: Any) -> None:
     } <= lines
 
 
+@pytest.mark.local_host("what Core Tools do with a signal is theirs")
 def test_ctrl_c_ends_the_host_cleanly_and_results_stay(make_host: Any) -> None:
     host = make_host("apps/hello_sequence").start()
     instance_id = host.begin("hello_sequence")

@@ -6,6 +6,8 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 APP = Path(__file__).parent / "apps" / "hello_v1"
 
 
@@ -19,6 +21,7 @@ def test_without_an_input_it_greets_its_own_cities(make_host: Any) -> None:
     assert host.output_of(host.begin("hello_sequence")) == ["Hello Tokyo!", "Hello Seattle!", "Hello London!"]
 
 
+@pytest.mark.local_host("Core Tools print the same in other words")
 def test_the_functions_are_printed_as_those_of_the_other_model(make_host: Any) -> None:
     host = make_host(APP).start()
     lines = {line.strip() for line in host.output}
@@ -37,6 +40,7 @@ def test_work_goes_on_after_the_host_was_killed(make_host: Any) -> None:
     assert host.output_of(instance_id) == [f"Hello city {number}!" for number in range(30)]
 
 
+@pytest.mark.local_host("the message is the local host's")
 def test_an_app_of_both_models_is_refused(make_host: Any, tmp_path: Path) -> None:
     app = Path(shutil.copytree(APP, tmp_path / "app"))
     shutil.copy(APP.parent / "hello_sequence" / "function_app.py", app)

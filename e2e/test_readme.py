@@ -11,13 +11,14 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-from host_process import PATIENCE, children, free_port, wait_until
+from host_process import PATIENCE, descendants, free_port, wait_until
+
+pytestmark = pytest.mark.local_host("the README's commands start the local host")
 
 README_PORT = 7071
 SECTION = re.compile(r"^## (.+)$", re.MULTILINE)
@@ -98,7 +99,7 @@ class Server:
 
     def stop(self) -> None:
         if self._shell.poll() is None:
-            pids = [self._shell.pid, *_descendants(self._shell.pid)]
+            pids = [self._shell.pid, *descendants(self._shell.pid)]
             for pid in pids:
                 os.kill(pid, signal.SIGKILL)
             self._shell.wait(PATIENCE)
@@ -109,12 +110,6 @@ class Server:
     def _serves(self) -> bool:
         assert self._shell.poll() is None, f"it ended with {self._shell.returncode}:\n{self.log()}"
         return f"http://localhost:{self._port}/api/orchestrators/{{functionName}}" in self.log()
-
-
-def _descendants(pid: int) -> Iterator[int]:
-    for child in children(pid):
-        yield child
-        yield from _descendants(child)
 
 
 def is_free(port: int) -> bool:

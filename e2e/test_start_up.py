@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 from host_process import HostProcess
 
+pytestmark = pytest.mark.local_host("what the local host says when it starts")
+
 GOOD = "import worker_ext as df\n\napp = df.DFApp()\n"
 
 

@@ -85,9 +85,9 @@ class HostProcess:
 
     def launch(self) -> None:
         """Starts the host without waiting."""
-        command = [*cli(), "start", str(self.app), "--port", str(self.port), "--db", str(self.db)]
         self._process = subprocess.Popen(
-            command,
+            self.command(),
+            cwd=self.working_directory,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **contract.environment(), **self.environment},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
@@ -99,6 +99,15 @@ class HostProcess:
         self._reader = threading.Thread(target=self._read, args=[self._process], daemon=True)
         self._reader.start()
 
+    def command(self) -> list[str]:
+        """What is run."""
+        return [*cli(), "start", str(self.app), "--port", str(self.port), "--db", str(self.db)]
+
+    @property
+    def working_directory(self) -> Path | None:
+        """Where it is run; None is where the tests are."""
+        return None
+
     def interrupt(self) -> int:
         """Ends the host as Ctrl-C does and returns its exit code."""
         process = self._running()
@@ -108,7 +117,7 @@ class HostProcess:
     def kill(self) -> None:
         """Ends the host and its workers at once, as a power cut does."""
         process = self._running()
-        victims = [process.pid, *self.workers()]
+        victims = [process.pid, *descendants(process.pid)]
         # The host first: alive it would see its workers die and start new ones.
         for pid in victims:
             _kill(pid)
@@ -132,9 +141,14 @@ class HostProcess:
             except subprocess.TimeoutExpired:
                 self.kill()
 
+    @property
+    def pid(self) -> int:
+        """The process id of the host."""
+        return self._running().pid
+
     def workers(self) -> list[int]:
         """The process ids of the workers."""
-        return children(self._running().pid)
+        return children(self.pid)
 
     def wait(self) -> int:
         """Waits for the host to end by itself and returns its exit code."""
@@ -236,17 +250,34 @@ def children(pid: int) -> list[int]:
     return [int(child) for child, parent, state in rows if int(parent) == pid and not state.startswith("Z")]
 
 
+def descendants(pid: int) -> list[int]:
+    """The processes that a process has started, those that these have started, and so on."""
+    found = children(pid)
+    return [*found, *(grandchild for child in found for grandchild in descendants(child))]
+
+
+def command_of(pid: int) -> str:
+    """The command line of a process; empty where it has ended."""
+    done = subprocess.run(["ps", "-ww", "-o", "args=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return done.stdout.strip()
+
+
 def wait_until(
-    condition: Callable[[], bool], what: str, explain: Callable[[], str] = str, *, poll: float = POLL
+    condition: Callable[[], bool],
+    what: str,
+    explain: Callable[[], str] = str,
+    *,
+    poll: float = POLL,
+    patience: float = PATIENCE,
 ) -> None:
     """Returns as soon as the condition holds.
 
     Raises:
         AssertionError: It does not hold after all the patience there is.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not condition():
-        assert time.monotonic() < deadline, f"waited {PATIENCE:g} s for {what}\n{explain()}"
+        assert time.monotonic() < deadline, f"waited {patience:g} s for {what}\n{explain()}"
         time.sleep(poll)
 
 
