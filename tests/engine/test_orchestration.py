@@ -420,10 +420,10 @@ class TestEntityCalls:
             try:
                 yield context.call_entity(df.EntityId("Counter", "k"), "get")
             except df.TaskFailedError as error:
-                return [str(error), error.name]
+                return [str(error), error.name, error.error_message]
 
         history = begun().sent(0, "@counter@k", "get", "r-7").batch().answered("r-7", "bad", is_error=True)
-        assert replay(orchestrator, history).output == ["bad", "get"]
+        assert replay(orchestrator, history).output == ["bad", "get", "bad"]
 
     def test_a_yielded_signal_is_sent_once_and_returns_at_once(self) -> None:
         def orchestrator(context: Context) -> Steps:

@@ -558,7 +558,7 @@ class OrchestrationExecutor:
         else:
             if failed:
                 operation = getattr(leaf.action, "operation", "")
-                value = TaskFailedError(operation, str(value), text=str(value))
+                value = TaskFailedError(operation, str(value), text=str(value), error_message=str(value))
             leaf.settle(value, failed=failed)
         self._wake()
         self._leave_section()
