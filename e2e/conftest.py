@@ -106,10 +106,12 @@ def sample(
 ) -> Iterator[HostProcess]:
     """A host of the sample that a module names as `APP`, for all its tests.
 
-    The module's `SETTINGS`, if any, are app settings; `{web}` in them is the address of the test's web service.
+    The module's `SETTINGS`, if any, are app settings; `{web}` in them is the address of the test's web service,
+    `{folder}` an empty folder.
     """
     folder = tmp_path_factory.mktemp("sample")
-    settings = {name: value.format(web=web.url) for name, value in getattr(request.module, "SETTINGS", {}).items()}
+    known = {"web": web.url, "folder": tmp_path_factory.mktemp("folder")}
+    settings = {name: value.format(**known) for name, value in getattr(request.module, "SETTINGS", {}).items()}
     if isinstance(request.param, Case):
         if is_run_elsewhere():
             pytest.skip(WHY_NOT_HERE)

@@ -82,7 +82,7 @@ def test_nobody_knows_a_report_that_was_never_ordered(sample: Any) -> None:
     assert [answer.status for answer in answers] == [404, 404]
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}"])
+@pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"pages": [1]}', b'{"pages": ["file:///etc/passwd"]}'])
 def test_an_order_that_cannot_be_read_is_the_callers_mistake(sample: Any, body: bytes) -> None:
     answer = sample.post("/api/reports", body)
     assert (answer.status, answer.text) == (400, 'The body must be {"pages": [<url>, ...]}.')

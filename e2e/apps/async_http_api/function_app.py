@@ -16,7 +16,9 @@ async def order_report(req: func.HttpRequest, client: df.DurableOrchestrationCli
     """Takes `{"pages": [<url>, ...]}` and answers 202 at once, with the address to ask at."""
     try:
         pages = req.get_json()["pages"]
-    except (ValueError, KeyError, TypeError):
+        if not all(page.startswith(("http://", "https://")) for page in pages):
+            raise ValueError(pages)
+    except (ValueError, KeyError, TypeError, AttributeError):
         return func.HttpResponse('The body must be {"pages": [<url>, ...]}.', status_code=400)
     report = await client.start_new("make_report", client_input=pages)
     return _come_back(req.url, report, "ordered")
