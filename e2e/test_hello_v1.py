@@ -24,12 +24,11 @@ def test_without_an_input_it_greets_its_own_cities(make_host: Any) -> None:
 @pytest.mark.local_host("Core Tools print the same in other words")
 def test_the_functions_are_printed_as_those_of_the_other_model(make_host: Any) -> None:
     host = make_host(APP).start()
-    lines = {line.strip() for line in host.output}
     assert {
         f"http_start: [POST] {host.url}/api/orchestrators/{{functionName}}",
         "hello_sequence: orchestrationTrigger",
         "say_hello: activityTrigger",
-    } <= lines
+    } <= set(host.listed())
 
 
 def test_work_goes_on_after_the_host_was_killed(make_host: Any) -> None:

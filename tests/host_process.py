@@ -108,6 +108,11 @@ class HostProcess:
         """Where it is run; None is where the tests are."""
         return None
 
+    def listed(self) -> list[str]:
+        """The functions as the host prints them once it serves, each with its address or trigger."""
+        wait_until(lambda: "Press Ctrl-C to stop." in self.output, "the list of functions", self.log)
+        return [line.strip() for line in self.output if line.startswith("\t")]
+
     def interrupt(self) -> int:
         """Ends the host as Ctrl-C does and returns its exit code."""
         process = self._running()

@@ -201,21 +201,19 @@ class TestRefusals:
 class TestStart:
     def test_it_lists_functions_and_where_they_answer(self, host: Command) -> None:
         host.start()
-        wait_until(lambda: "Press Ctrl-C to stop." in host.output, "the list of functions", host.log)
-        listed = [line for line in host.output if line.startswith("\t")]
-        assert listed == [
-            f"\tclient_binding: {host.url}/api/client",
-            f"\tstart: [POST] {host.url}/api/start/{{name}}",
-            "\tbreak_it: activityTrigger",
-            "\tbreaks: orchestrationTrigger",
-            "\tchild: orchestrationTrigger",
-            "\tcrowds: orchestrationTrigger",
-            "\tknown_otherwise: orchestrationTrigger",
-            "\tpack: activityTrigger",
-            "\tversioned: orchestrationTrigger",
-            "\twait_for_file: activityTrigger",
-            "\twaits: orchestrationTrigger",
-            "\twalks: orchestrationTrigger",
+        assert host.listed() == [
+            f"client_binding: {host.url}/api/client",
+            f"start: [POST] {host.url}/api/start/{{name}}",
+            "break_it: activityTrigger",
+            "breaks: orchestrationTrigger",
+            "child: orchestrationTrigger",
+            "crowds: orchestrationTrigger",
+            "known_otherwise: orchestrationTrigger",
+            "pack: activityTrigger",
+            "versioned: orchestrationTrigger",
+            "wait_for_file: activityTrigger",
+            "waits: orchestrationTrigger",
+            "walks: orchestrationTrigger",
         ]
         assert f"Task hub:  TestHub ({host.db})" in host.output
         assert any(line.endswith("Worker process started and initialized.") for line in host.output)
