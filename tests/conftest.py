@@ -12,6 +12,9 @@ settings.register_profile(
 )
 settings.load_profile("worker_ext")
 
+# A module with assertions of its own, which several tests share; before any of them imports it.
+pytest.register_assert_rewrite("recordings")
+
 
 @pytest.fixture(scope="session")
 def repository() -> Path:

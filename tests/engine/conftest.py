@@ -3,10 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-
-pytest.register_assert_rewrite("recordings")
-
-from recordings import Comparison, comparison  # noqa: E402
+from recordings import Comparison, comparison
 
 
 @pytest.fixture
