@@ -1,5 +1,6 @@
 """`worker_ext.__all__` is the promise; importing the package costs little and does nothing."""
 
+import ast
 import json
 import os
 import subprocess
@@ -83,6 +84,38 @@ def test_all_is_sorted_and_names_nothing_twice() -> None:
 @pytest.mark.parametrize("name", worker_ext.__all__)
 def test_name_in_all_resolves(name: str) -> None:
     assert getattr(worker_ext, name) is not None
+
+
+def test_checkers_and_python_find_a_name_in_the_same_module() -> None:
+    """What type checkers read stands in a block of its own, which Python passes over."""
+    tree = ast.parse(Path(worker_ext.__file__).read_text("utf-8"))
+    block = next(node for node in tree.body if isinstance(node, ast.If))
+    read = {alias.name: node.module for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    assert sorted(read) == worker_ext.__all__
+    homes = {name: module for name, module in read.items() if module != "worker_ext"}  # the rest are submodules
+    assert homes == vars(worker_ext)["_HOMES"]
+
+
+def test_a_name_is_imported_when_it_is_asked_for() -> None:
+    code = """
+import sys, worker_ext as df
+assert [name for name in sys.modules if name.startswith("worker_ext.")] == []
+df.ClientError
+assert [name for name in sys.modules if name.startswith("worker_ext.")] == ["worker_ext.errors"]
+assert df.models.RetryOptions is df.RetryOptions
+assert callable(df.flow.race)
+from worker_ext import *
+assert DFApp is df.DFApp
+assert set(dir(df)) >= set(df.__all__)
+"""
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
+
+
+@pytest.mark.parametrize("name", ["nonsense", "_nonsense", "__wrapped__"])
+def test_there_are_no_other_names(name: str) -> None:
+    with pytest.raises(AttributeError, match=f"^module 'worker_ext' has no attribute '{name}'$"):
+        getattr(worker_ext, name)
+    assert not hasattr(worker_ext, name)
 
 
 def test_no_public_name_is_missing_from_all() -> None:

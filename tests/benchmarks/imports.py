@@ -1,4 +1,7 @@
-"""What an import costs, over `import azure.functions`, which every app has made already. A fresh Python each time."""
+"""What an import costs, and that of every public name, over `import azure.functions`, which every app has made already.
+
+A fresh Python each time.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from collections.abc import Iterator
 from .report import Row
 
 PROBE = """
-import gc, json, sys, time
+import gc, importlib, json, sys, time
 import azure.functions
 
 def resident():
@@ -25,7 +28,10 @@ def resident():
 
 before = resident()
 start = time.perf_counter()
-__import__(sys.argv[1])
+package = importlib.import_module(sys.argv[1])
+if sys.argv[2:]:
+    for name in package.__all__:
+        getattr(package, name)
 spent = time.perf_counter() - start
 print(json.dumps([spent * 1e3, resident() - before]))
 """
@@ -36,18 +42,20 @@ def measure(rounds: int) -> Iterator[Row]:
     packages = ["worker_ext"]
     if importlib.util.find_spec("azure.durable_functions") is not None:
         packages.append("azure.durable_functions")
-    samples: dict[str, list[tuple[float, float]]] = {package: [] for package in packages}
-    for package in packages:
-        _import(package)  # writes the byte code
+    cases = [(package, *names) for names in ((), ("every name",)) for package in packages]
+    samples: dict[tuple[str, ...], list[tuple[float, float]]] = {case: [] for case in cases}
+    for case in cases:
+        _import(*case)  # writes the byte code
     for _ in range(rounds):
-        for package in packages:
-            samples[package].append(_import(package))
-    for package, values in samples.items():
-        yield Row.of("import over azure.functions", package, "ms", [ms for ms, _ in values])
-        yield Row.of("import over azure.functions", package, "MiB", [mib for _, mib in values])
+        for case in cases:
+            samples[case].append(_import(*case))
+    for (package, *names), values in samples.items():
+        what = ", ".join(["import over azure.functions", *names])
+        yield Row.of(what, package, "ms", [ms for ms, _ in values])
+        yield Row.of(what, package, "MiB", [mib for _, mib in values])
 
 
-def _import(package: str) -> tuple[float, float]:
-    done = subprocess.run([sys.executable, "-c", PROBE, package], capture_output=True, text=True, check=True)
+def _import(package: str, *names: str) -> tuple[float, float]:
+    done = subprocess.run([sys.executable, "-c", PROBE, package, *names], capture_output=True, text=True, check=True)
     ms, mib = json.loads(done.stdout)
     return ms, mib
