@@ -86,6 +86,7 @@ def worker_settings(case: Case, environments: Environments, code: Path, folder: 
         settings["languageWorkers__python__workerDirectory"] = str(worker)
     if case.layout == "azure":
         put_into_app(folder / "app", packages, code)
+    if case.layout == "azure" and not own:
         executable = python(case.version)
     else:
         executable = str(environments.interpreter(case.version, packages, code))

@@ -19,6 +19,7 @@ EVERYTHING = {
     "total": 6,
     "nothing": None,
     "failure": "LookupError: no luck with a value",
+    "counts": [7, 7],
 }
 
 
@@ -36,14 +37,19 @@ CASES = [
     Case("v1", "proxy", "3.13", "azure"),
     Case("v1", "old", "3.11"),
     Case("v2", "own", "3.11"),
+    Case("v1", "own", "3.11"),
     Case("v2", "own", "3.12"),
+    Case("v2", "own", "3.12", "azure"),
     Case("v1", "own", "3.12"),
     Case("v2", "own", "3.13"),
     Case("v1", "own", "3.13"),
     Case("v2", "own", "3.13", more=HANDLERS),
     Case("v1", "own", "3.13", more=HANDLERS),
     Case("v2", "own", "3.14"),
+    Case("v1", "own", "3.14"),
 ]
+SDK = {"3.11": "1", "3.12": "1", "3.13": "2", "3.14": "2"}
+"""The major version of azure-functions that each Python can have."""
 
 
 @asynccontextmanager
@@ -82,17 +88,21 @@ async def test_an_app_runs_as_on_every_other_worker(
         ), host.printed.getvalue()
         assert "said in the thread" in host.printed.getvalue()
         assert host.printed.getvalue().count("said once by the orchestrator") == 1, "replays are to be silent"
+        counted = await host.get(f"/api/counters/{status['instanceId']}")
+        assert (counted.status, counted.json) == (200, 7)
         failed = await result(host, "fails")
         assert (failed["runtimeStatus"], "boom ?code=secret; key=other" in failed["output"]) == ("Failed", True)
         handlers = SERVED_BY[case.model, case.worker]
         if case.more == HANDLERS:
             handlers = [*SERVED_BY[case.model, "proxy"], *handlers]
         sdk = "the worker's" if case.worker != "own" and case.layout == "core_tools" else "the app's"
-        assert (await host.get("/api/about")).json == {
+        about = (await host.get("/api/about?of=azure.functions")).json
+        about["versions"] = {name: version.partition(".")[0] for name, version in about["versions"].items()}
+        assert about == {
             "python": case.version,
             "handlers": handlers,
             "sdk": sdk,
-            "versions": {},
+            "versions": {"azure.functions": SDK[case.version]},
         }
 
 

@@ -18,13 +18,13 @@ def _http(route: str) -> list[dict[str, Any]]:
     ]
 
 
-_START = """
+_CLIENT = """
 import azure.functions as func
 import work
 import worker_ext as df
 
 async def main(req: func.HttpRequest, starter: str) -> func.HttpResponse:
-    return await work.start(req, df.DurableOrchestrationClient(starter))
+    return await work.{name}(req, df.DurableOrchestrationClient(starter))
 """
 _ACTIVITY = "from work import {name} as main\n"
 _ORCHESTRATOR = """
@@ -32,6 +32,12 @@ import work
 import worker_ext as df
 
 main = df.Orchestrator.create(work.{name})
+"""
+_ENTITY = """
+import work
+import worker_ext as df
+
+main = df.Entity.create(work.{name})
 """
 # A worker refuses such an annotation, and in this model nothing stands between it and the function.
 _TOTAL = """
@@ -42,7 +48,12 @@ def main(numbers):
 """
 
 FUNCTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
-    "start": ([*_http("orchestrators/{functionName}"), _binding("starter", "durableClient")], _START),
+    "start": (
+        [*_http("orchestrators/{functionName}"), _binding("starter", "durableClient")],
+        _CLIENT.format(name="start"),
+    ),
+    "counted": ([*_http("counters/{key}"), _binding("starter", "durableClient")], _CLIENT.format(name="counted")),
+    "counter": ([_binding("context", "entityTrigger")], _ENTITY.format(name="counter")),
     "about": (_http("about"), _ACTIVITY.format(name="about")),
     "total": ([_binding("numbers", "activityTrigger")], _TOTAL),
     **{

@@ -24,8 +24,23 @@ async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) ->
     return client.create_check_status_response(req, instance_id)
 
 
+async def counted(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
+    """Tells the state of an entity."""
+    found = await client.read_entity_state(df.EntityId("counter", req.route_params["key"]))
+    return func.HttpResponse(json.dumps(found.entity_state), status_code=200 if found.entity_exists else 404)
+
+
+def counter(context: df.DurableEntityContext) -> None:
+    """Adds up, and refuses what is no number."""
+    total = context.get_state(lambda: 0)
+    if context.operation_name == "add":
+        total += int(context.get_input())
+        context.set_state(total)
+    context.set_result(total)
+
+
 def everything(context: df.DurableOrchestrationContext) -> Any:
-    """Calls every activity, side by side and in turn."""
+    """Calls every activity, side by side and in turn, and an entity."""
     logging.getLogger("app.steps").warning("said once by the orchestrator")
     names = ["in_thread", "on_loop"]
     places = yield context.task_all([context.call_activity(name, "x") for name in names])
@@ -36,9 +51,16 @@ def everything(context: df.DurableOrchestrationContext) -> Any:
         failure = "none"
     except df.TaskFailedError as error:
         failure = f"{error.error_type}: {error.error_message}"
+    entity = df.EntityId("counter", context.instance_id)
+    context.signal_entity(entity, "add", 3)
+    counts = [(yield context.call_entity(entity, "add", 4))]
+    try:
+        yield context.call_entity(entity, "add", "a word")
+    except df.TaskFailedError:
+        counts.append((yield context.call_entity(entity, "get")))
     context.set_custom_status("nearly there")
     yield context.create_timer(context.current_utc_datetime)
-    return {"places": places, "total": total, "nothing": nothing, "failure": failure.splitlines()[0]}
+    return {"places": places, "total": total, "nothing": nothing, "failure": failure.splitlines()[0], "counts": counts}
 
 
 def fails(context: df.DurableOrchestrationContext) -> Any:

@@ -11,6 +11,8 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 others = df.Blueprint()
 
 app.route("orchestrators/{functionName}", methods=["POST"])(app.durable_client_input("client")(work.start))
+app.route("counters/{key}")(app.durable_client_input("client")(work.counted))
+app.entity_trigger("context")(work.counter)
 app.route("about")(work.about)
 app.orchestration_trigger("context")(work.everything)
 app.orchestration_trigger("context")(work.fails)
