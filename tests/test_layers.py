@@ -55,6 +55,7 @@ LAYERS = {
     "tasks": "api",
     "testing": "testing",
     "trigger_view": "api",
+    "typed": "api",
     "v1_model": "api",
     "worker": "worker",
 }

@@ -87,7 +87,8 @@ class DurableOrchestrationContext:
         """
         value, kind = self._executor.input, expected_type or self._input_type
         if kind is not None:
-            return payloads.decode_as(kind, value) if isinstance(value, str) else payloads.restore_as(kind, value)
+            read = payloads.decode_as if isinstance(value, str) else payloads.restore_as
+            return read(kind, value, is_checked=self._is_checked)
         return decode_value(value) if isinstance(value, str) else restore(value)
 
     @property
@@ -151,7 +152,7 @@ class DurableOrchestrationContext:
             action = actions.CallActivity(function_name=name, input=encode_value(input_))
             return Leaf(self._schedule, action, name)
         action = actions.CallActivity(function_name=_name_of(name, "activity"), input=encode_value(input_))
-        return leaf_for(self._schedule, action, action.function_name, _decoder(name, expected_type))
+        return leaf_for(self._schedule, action, action.function_name, self._decoder(name, expected_type))
 
     def call_activity_with_retry(
         self,
@@ -162,7 +163,7 @@ class DurableOrchestrationContext:
     ) -> Task:
         """Runs an activity, again when it fails; the task fails with the last attempt."""
         attempt = actions.CallActivity(function_name=_name_of(name, "activity"), input=encode_value(input_))
-        decode = _decoder(name, expected_type)
+        decode = self._decoder(name, expected_type)
         if retry_options.needs_worker or self._schedule.loop is not None:
             return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
         action = actions.CallActivityWithRetry(
@@ -191,7 +192,7 @@ class DurableOrchestrationContext:
             ValueError: The name is empty, or what was passed is no orchestrator.
         """
         action = _child(name, input_, instance_id, version)
-        return leaf_for(self._schedule, action, action.function_name, _decoder(name, expected_type))
+        return leaf_for(self._schedule, action, action.function_name, self._decoder(name, expected_type))
 
     def call_sub_orchestrator_with_retry(
         self,
@@ -204,7 +205,7 @@ class DurableOrchestrationContext:
     ) -> Task:
         """Starts a child orchestration, again when it fails; the task fails with the last attempt."""
         attempt = _child(name, input_, instance_id, version)
-        decode = _decoder(name, expected_type)
+        decode = self._decoder(name, expected_type)
         if retry_options.needs_worker or self._schedule.loop is not None:
             return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
         action = actions.CallSubOrchestratorWithRetry(
@@ -247,7 +248,7 @@ class DurableOrchestrationContext:
         """
         if not name:
             raise ValueError("external_event_name cannot be empty")
-        decode = None if expected_type is None else payloads.decoder(expected_type)
+        decode = payloads.decoder(expected_type, is_checked=self._is_checked)
         wait = WaitTask(self._schedule, name) if decode is None else TypedWait(self._schedule, name, decode)
         if timeout is None:
             return wait
@@ -320,7 +321,7 @@ class DurableOrchestrationContext:
         action = actions.CallEntity(
             instance_id=_entity(entityId), operation=operationName, input=encode_value(operationInput)
         )
-        return leaf_for(self._schedule, action, "", payloads.decoder(expected_type))
+        return leaf_for(self._schedule, action, "", payloads.decoder(expected_type, is_checked=self._is_checked))
 
     def signal_entity(
         self,
@@ -383,6 +384,18 @@ class DurableOrchestrationContext:
             OrchestratorError: There are no entities, or the host knows no locks.
         """
         return LockScope(request_lock(self._executor, entities))
+
+    # -- typed values ------------------------------------------------------------------------------------------------
+
+    @property
+    def _is_checked(self) -> bool:
+        """Whether a value of another type than code names is always an error: 1.7.0 has no such orchestrators."""
+        return self._schedule.loop is not None
+
+    def _decoder(self, name: FunctionRef, expected_type: Any) -> payloads.Decoder | None:
+        if expected_type is None and not isinstance(name, str):
+            expected_type = payloads.returned_type(name)
+        return payloads.decoder(expected_type, is_checked=self._is_checked)
 
     # -- several at once ---------------------------------------------------------------------------------------------
 
@@ -459,12 +472,6 @@ def _child(name: FunctionRef, input_: Any, instance_id: str | None, version: str
         instance_id=instance_id,
         version=version,
     )
-
-
-def _decoder(name: FunctionRef, expected_type: type | None) -> payloads.Decoder | None:
-    if expected_type is None and not isinstance(name, str):
-        return payloads.decoder(payloads.returned_type(name))
-    return payloads.decoder(expected_type)
 
 
 def _entity(entity_id: EntityId | None) -> str:

@@ -7,10 +7,11 @@ do not know become attributes.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from worker_ext import payloads
 from worker_ext.protocol import codec
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
 from worker_ext.protocol.codec import JSON
@@ -22,6 +23,8 @@ __all__ = [
     "OrchestrationRuntimeStatus",
     "PurgeHistoryResult",
 ]
+
+T = TypeVar("T")
 
 _TIME_FORMAT = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -107,6 +110,36 @@ class DurableOrchestrationStatus:
         """What the orchestrator returned, or the text of its failure or termination."""
         return self._output
 
+    def get_output(self, expected_type: type[T]) -> T:
+        """What the orchestrator returned, as a value of a type.
+
+        Raises:
+            PayloadError: It is of another type.
+            ValueError: The instance has no output: it has not ended, or not well.
+        """
+        if self._runtime_status is not OrchestrationRuntimeStatus.Completed:
+            state = "unknown" if self._runtime_status is None else self._runtime_status.name
+            text = f": {self._output}" if isinstance(self._output, str) else ""
+            raise ValueError(f"instance {self._instance_id!r} has no output, its status is {state}{text}")
+        return _read(self._output, expected_type)
+
+    def get_input(self, expected_type: type[T]) -> T:
+        """The input of the instance, as a value of a type.
+
+        Raises:
+            PayloadError: It is of another type.
+        """
+        value = self._input
+        return _read(codec.decode_plain(value) if isinstance(value, str) else value, expected_type)
+
+    def get_custom_status(self, expected_type: type[T]) -> T:
+        """What the orchestrator last set as its custom status, as a value of a type.
+
+        Raises:
+            PayloadError: It is of another type.
+        """
+        return _read(self._custom_status, expected_type)
+
     @property
     def runtime_status(self) -> OrchestrationRuntimeStatus | None:
         """The state of the instance."""
@@ -181,3 +214,16 @@ class EntityStateResponse:
     def entity_state(self) -> Any:
         """Its state; None when it does not exist."""
         return self._entity_state
+
+    def get_state(self, expected_type: type[T]) -> T | None:
+        """Its state, as a value of a type; None when it does not exist.
+
+        Raises:
+            PayloadError: It is of another type.
+        """
+        return _read(self._entity_state, expected_type) if self._entity_exists else None
+
+
+def _read(value: JSON, expected_type: type[T]) -> T:
+    read: T = payloads.restore_as(expected_type, value, is_checked=True)
+    return read

@@ -103,7 +103,30 @@ def activity_function(user: _AnyFunction, input_name: str) -> FunctionType:
     signature = _signature_without(user, input_name, "activity_trigger", "input_name")
     # The activity's own return value answers the trigger, and no worker needs to know its type to convert it.
     signature = signature.replace(return_annotation=inspect.Signature.empty)
-    return _plain(user, user, signature, is_async=_is_async(user), activity_function=user)
+    from worker_ext import payloads
+
+    call = _with_typed_input(user, input_name, signature) if payloads.is_made(user, input_name) else user
+    return _plain(call, user, signature, is_async=_is_async(user), activity_function=user)
+
+
+def _with_typed_input(user: _AnyFunction, input_name: str, signature: inspect.Signature) -> _AnyFunction:
+    """Reads the input as the type that the function says it has; looked up when all of the app's names are there."""
+    readers: list[Callable[[Any], Any]] = []
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not readers:
+            from worker_ext import payloads
+
+            readers.append(payloads.restorer(payloads.parameter_type(user, input_name)))
+        if input_name in kwargs:
+            kwargs[input_name] = readers[0](kwargs[input_name])
+            return user(*args, **kwargs)
+        given = signature.bind(*args, **kwargs)
+        if input_name in given.arguments:
+            given.arguments[input_name] = readers[0](given.arguments[input_name])
+        return user(*given.args, **given.kwargs)
+
+    return call
 
 
 def client_function(user: _AnyFunction, client_name: str) -> FunctionType:

@@ -35,6 +35,7 @@ import msgspec
 import orjson
 
 from worker_ext.errors import PayloadError
+from worker_ext.protocol.plain_values import as_json, with_text_keys
 
 JSON: TypeAlias = Any
 """A JSON value as Python objects: dict, list, str, int, float, bool or None."""
@@ -144,9 +145,13 @@ def encode_as_json(value: Any) -> str:
 def _encode_slowly(value: Any, separators: tuple[str, str] = (",", ":")) -> str:
     try:
         if strict_typing():
-            text = json.dumps(_custom_object(value) if hasattr(value, "to_json") else value, separators=separators)
+            value, write = _custom_object(value) if hasattr(value, "to_json") else value, _plainly
         else:
-            text = json.dumps(value, default=_custom_object, separators=separators)
+            write = _custom_object
+        try:
+            text = json.dumps(value, default=write, separators=separators)
+        except TypeError:
+            text = json.dumps(with_text_keys(value, write), separators=separators)
     except RecursionError:
         raise ValueError(_TOO_DEEP) from None
     if _is_deeper_than(MAX_DEPTH, text):
@@ -238,7 +243,7 @@ def _has_non_finite(value: Any) -> bool:
         return any(map(_has_non_finite, value.values()))
     if isinstance(value, list | tuple):
         return any(map(_has_non_finite, value))
-    return hasattr(value, "to_json")
+    return type(value) not in _ATOMS
 
 
 def _envelope(value: Any) -> Any:
@@ -253,16 +258,21 @@ def _envelope(value: Any) -> Any:
     return custom
 
 
+def _plainly(value: Any) -> Any:
+    """Strict typing: what is inside a value must be no custom object."""
+    if hasattr(value, "to_json"):
+        raise TypeError(
+            f"a custom object of type {type(value).__name__} inside a value is not JSON serializable where "
+            f"{_STRICT_VARIABLE} is set: only a whole value may be one"
+        )
+    return as_json(value, _plainly)
+
+
 def _custom_object(value: Any) -> Any:
     cls = type(value)
     to_json = getattr(cls, "to_json", None)
-    if to_json is None and isinstance(value, Enum):
-        return value.value
     if to_json is None:
-        raise TypeError(
-            f"a value of type {cls.__module__}.{cls.__qualname__} cannot be written as JSON. Pass plain JSON values, "
-            "or give the class `to_json(obj)` and `from_json(data)`"
-        )
+        return as_json(value, _custom_object)
     return {"__class__": cls.__name__, "__module__": cls.__module__, "__data__": to_json(value)}
 
 

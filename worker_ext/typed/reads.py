@@ -1,0 +1,207 @@
+"""Readers of one kind of type each, made of the readers of what is inside."""
+
+from __future__ import annotations
+
+import enum
+import typing
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import msgspec
+
+from worker_ext.protocol import codec
+from worker_ext.protocol.codec import JSON
+from worker_ext.typed.faults import FaultError, UnreadableTypeError, found_in, mismatch
+from worker_ext.typed.hints import Field, kind_of, members_of, name_of, unwrapped
+
+Read = Callable[[JSON], Any]
+"""Makes a value of a JSON value; raises `FaultError`."""
+
+
+def scalar(hint: Any) -> Read:
+    """Reads what msgspec knows and has no parts."""
+
+    def read(value: JSON) -> Any:
+        try:
+            return msgspec.convert(value, hint)
+        except msgspec.ValidationError as error:
+            raise FaultError(str(error)) from None
+
+    return read
+
+
+def list_of(read_item: Read, make: Callable[[list[Any]], Any]) -> Read:
+    """Reads a list of items of one type."""
+
+    def read(value: JSON) -> Any:
+        if not isinstance(value, list | tuple | set | frozenset):
+            raise mismatch("array", value)
+        items = []
+        try:
+            for item in value:
+                items.append(read_item(item))  # noqa: PERF401 - its length is the place of a fault
+        except FaultError as fault:
+            raise fault.at(len(items)) from None
+        return items if make is list else made(make, items)
+
+    return read
+
+
+def items_of(reads: list[Read], make: Callable[[Iterable[Any]], Any], least: int | None = None) -> Read:
+    """A list of items of their own types; of a NamedTuple those with defaults may be missing at the end."""
+    needed = len(reads) if least is None else least
+
+    def read(value: JSON) -> Any:
+        if not isinstance(value, list | tuple):
+            raise mismatch("array", value)
+        if not needed <= len(value) <= len(reads):
+            raise FaultError(f"Expected `array` of length {len(reads)}, got {len(value)}")
+        items = []
+        for index, item in enumerate(value):
+            try:
+                items.append(reads[index](item))
+            except FaultError as fault:
+                raise fault.at(index) from None
+        return make(items)
+
+    return read
+
+
+def key_of(hint: Any) -> Read | None:
+    """Reads a key of a JSON object; None where it is taken as it is."""
+    hint = unwrapped(hint)
+    if hint in (str, Any, object) or isinstance(hint, typing.TypeVar):
+        return None
+    if any(kind_of(member) != "scalar" for member in members_of(hint)):
+        raise UnreadableTypeError(f"keys of type {name_of(hint)} cannot be made of JSON, where keys are text")
+    try:
+        msgspec.json.Decoder(dict[hint, None])
+    except TypeError as error:
+        raise UnreadableTypeError(f"keys of type {name_of(hint)} cannot be made of JSON: {error}") from None
+
+    def read(key: JSON) -> Any:
+        try:
+            [key] = msgspec.convert({key: None}, dict[hint, None], str_keys=True)
+        except msgspec.ValidationError as error:
+            raise FaultError(f"the key: {codec.fault_of(error)[0].partition(' - at')[0]}") from None
+        return key
+
+    return read
+
+
+def dict_of(read_key: Read | None, read_value: Read) -> Read:
+    """Reads an object of any names."""
+
+    def read(value: JSON) -> Any:
+        if not isinstance(value, dict):
+            raise mismatch("object", value)
+        items = {}
+        for key, item in value.items():
+            try:
+                items[key if read_key is None else read_key(key)] = read_value(item)
+            except FaultError as fault:
+                raise fault.at(key) from None
+        return items
+
+    return read
+
+
+def object_of(cls: type[Any], fields: list[tuple[Field, Read]]) -> Read:
+    """Reads an object of the fields of a class; others are left out."""
+
+    def read(value: JSON) -> Any:
+        if not isinstance(value, dict):
+            if not typing.is_typeddict(cls) and isinstance(value, cls):
+                return value
+            raise mismatch("object", value)
+        arguments, later = {}, {}
+        for field, read_field in fields:
+            if field.name not in value:
+                if field.is_required:
+                    raise FaultError(f"Object missing required field `{field.name}`")
+                continue
+            try:
+                made = read_field(value[field.name])
+            except FaultError as fault:
+                raise fault.at(field.name) from None
+            if field.argument is None:
+                later[field.name] = made
+            else:
+                arguments[field.argument] = made
+        return constructed(cls, arguments, later)
+
+    return read
+
+
+def constructed(cls: type[Any], arguments: dict[str, Any], later: dict[str, Any]) -> Any:
+    """An object of its fields: arguments of the constructor, and those that are set afterwards."""
+    if typing.is_typeddict(cls):
+        return arguments
+    try:
+        made = cls(**arguments)
+    except (ValueError, TypeError) as error:  # what the class itself checks
+        raise FaultError(str(error) or type(error).__name__) from error
+    for name, value in later.items():
+        object.__setattr__(made, name, value)
+    return made
+
+
+def custom_object(cls: type[Any], read_fields: Read | None) -> Read:
+    """A custom object, as the envelope that names the class; one with fields may come as they are."""
+
+    def read(value: JSON) -> Any:
+        if isinstance(value, cls):
+            return value
+        if codec.is_custom_object(value):
+            if (value["__module__"], value["__class__"]) != (cls.__module__, cls.__name__):
+                raise FaultError(f"Expected `{cls.__name__}`, got `{value['__module__']}.{value['__class__']}`")
+            return codec.from_envelope(cls, {"__data__": codec.restore(value["__data__"])})
+        if read_fields is None:
+            raise mismatch(cls.__name__, value)
+        return read_fields(value)
+
+    return read
+
+
+def pydantic_model(cls: Any) -> Read:
+    """Reads a model as pydantic reads JSON."""
+
+    def read(value: JSON) -> Any:
+        if isinstance(value, cls):
+            return value
+        try:
+            return cls.__pydantic_validator__.validate_json(codec.encode_value(value))
+        except ValueError as error:
+            raise pydantic_fault(error) from None
+
+    return read
+
+
+def pydantic_fault(error: Any) -> FaultError:
+    """The first of what pydantic found wrong; it finds everything."""
+    faults = error.errors(include_url=False, include_context=False)
+    what = f"{faults[0]['msg']}, got `{found_in(faults[0].get('input'))}`"
+    if len(faults) > 1:
+        what += f" (and {len(faults) - 1} more)"
+    return FaultError(what, reversed(faults[0]["loc"]))
+
+
+def enum_members(cls: type[enum.Enum]) -> Read:
+    """Reads members of an enum by their values, of whatever type these are."""
+    members = {codec.encode_value(member.value): member for member in cls}
+
+    def read(value: JSON) -> Any:
+        try:
+            return value if isinstance(value, cls) else members[codec.encode_value(value)]
+        except KeyError:
+            raise FaultError(f"Expected one of {', '.join(members)}, got `{found_in(value)}`") from None
+
+    return read
+
+
+def made(make: Callable[[list[Any]], Any], items: list[Any]) -> Any:
+    """A container of items that were read."""
+    try:
+        return make(items)
+    except TypeError as error:  # members of sets must be hashable
+        raise FaultError(str(error)) from None
