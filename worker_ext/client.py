@@ -14,7 +14,6 @@ from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Self
 
-import azure.functions as func
 from msgspec.structs import replace
 
 from worker_ext import management, recording
@@ -29,6 +28,8 @@ from worker_ext.status import DurableOrchestrationStatus, EntityStateResponse, E
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import azure.functions as func
 
 _DEFAULT_TRANSPORT = AiohttpTransport()
 _ENDED_ALREADY = "the instance has ended and takes no events"
@@ -529,8 +530,10 @@ class DurableOrchestrationClient:
             request: The request that is answered; the URLs lead to the host it came to.
             instance_id: The instance.
         """
+        from azure.functions import HttpResponse  # a script that only manages instances does without
+
         links = self.get_client_response_links(request, instance_id)
-        return func.HttpResponse(
+        return HttpResponse(
             body=json.dumps(links),
             status_code=202,
             headers={
@@ -656,8 +659,10 @@ def _entity_path(entity: EntityId) -> str:
 
 def _json_response(status_code: int, body: Any) -> func.HttpResponse:
     """A string is sent as it is: it may be the text of a result that the orchestrator has already written as JSON."""
+    from azure.functions import HttpResponse
+
     text = body if isinstance(body, str) else json.dumps(body)
-    return func.HttpResponse(
+    return HttpResponse(
         body=text, status_code=status_code, mimetype="application/json", headers={"Content-Type": "application/json"}
     )
 

@@ -6,6 +6,7 @@ import json
 import re
 import runpy
 import shutil
+import signal
 import socket
 import subprocess
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
-from host_process import PATIENCE, HostProcess
+from host_process import PATIENCE, HostProcess, wait_until
 from host_process import cli as cli_command
 
 from worker_ext import NonDeterminismError, TaskFailedError, cli
@@ -303,6 +304,18 @@ def test_a_wrong_address_is_told(host: HostProcess) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
+def test_ctrl_c_ends_a_command_without_a_word(command: Commands) -> None:
+    waiting = subprocess.Popen(
+        [*cli_command(), "start-new", "waits", "--id", "w", "--wait", "600", "--url", command.url],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    wait_until(lambda: [row[0] for row in command.rows()] == ["w"], "the instance")
+    waiting.send_signal(signal.SIGINT)
+    assert (*waiting.communicate(timeout=PATIENCE), waiting.returncode) == ("", "", 130)
+
+
 @pytest.mark.parametrize("words", [["list", "--tsv"], ["list", "--json"], ["show", "full"]])
 def test_results_that_cannot_be_written_are_one_message(command: Commands, words: list[str]) -> None:
     command.out("start-new", "child", "--id", "full", "--wait", "30")

@@ -6,9 +6,13 @@ A command's module is imported when the command is asked for: `worker-ext start`
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
+from typing import Any
 
 import click
+
+INTERRUPTED = 130
 
 _MODULES = {
     "list": "instances",
@@ -28,6 +32,13 @@ _MODULES = {
 
 class CommandGroup(click.Group):
     """The group of all commands: its own, and the management commands."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Runs a command; Ctrl-C ends it without a word, with the exit code that shells give it."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            sys.exit(INTERRUPTED)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every name, in the order of the help: its own commands first."""

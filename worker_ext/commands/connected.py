@@ -39,14 +39,15 @@ def connected(body: Body[P]) -> Callable[..., None]:
             client = DurableOrchestrationClient.connect(url, key)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--url") from None
-        sys.exit(_run(body(client, *arguments, **options), url))
+        sys.exit(_run(lambda: body(client, *arguments, **options), url))
 
     return command
 
 
-def _run(work: Coroutine[Any, Any, int | None], url: str) -> int:
+def _run(begin: Callable[[], Coroutine[Any, Any, int | None]], url: str) -> int:
     import aiohttp
 
+    work = begin()
     try:
         return asyncio.run(work) or 0
     except ClientError as error:
@@ -57,6 +58,8 @@ def _run(work: Coroutine[Any, Any, int | None], url: str) -> int:
         why = "" if isinstance(error, aiohttp.ClientConnectorError) else f" ({error})"
         hint = "Start the app with `worker-ext start`" if url == LOCAL_URL else "Check the address"
         return fail(UNREACHABLE, f"{url} does not answer{why}. {hint}, or name another host with --url")
+    finally:
+        work.close()  # Ctrl-C may come before it has begun
 
 
 def exit_code(error: ClientError) -> int:

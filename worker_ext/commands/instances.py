@@ -23,7 +23,6 @@ from worker_ext.commands.output import (
     write_json,
     write_rows,
 )
-from worker_ext.commands.show import render
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
 from worker_ext.status import DurableOrchestrationStatus
 
@@ -120,6 +119,8 @@ async def show(client: DurableOrchestrationClient, instance_id: str, children: b
     if as_text:
         write_json(as_json(status))
         return None
+    from worker_ext.commands.show import render
+
     await render(client, status, children=children)
     return None
 
