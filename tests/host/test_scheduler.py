@@ -17,7 +17,7 @@ import pytest
 from running_scheduler import LIMIT, outcome, running, until
 from scripted_gateway import Activity, Orchestrator, ScriptedGateway, chain, fan_out, raised, state
 
-from worker_ext.host import scheduler as scheduler_module
+from worker_ext.host import activity_runner, instance_runner, orchestration_turns, redelivery
 from worker_ext.host.database import DatabaseError
 from worker_ext.host.records import TurnRecord, TurnResult
 from worker_ext.host.scheduler import Scheduler
@@ -38,7 +38,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_FIRST_DELAY", 0.001)
+    monkeypatch.setattr(redelivery, "_FIRST_DELAY", 0.001)
 
 
 def app(
@@ -291,7 +291,7 @@ async def test_what_arrives_during_a_turn_is_one_batch_of_the_next(path: Path) -
 
 async def test_more_messages_than_one_batch_takes_come_in_several(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("worker_ext.host.store.BATCH_LIMIT", 2)
-    monkeypatch.setattr(scheduler_module, "BATCH_LIMIT", 2)
+    monkeypatch.setattr(instance_runner, "BATCH_LIMIT", 2)
     gateway = app({"Waits": waits_for(*"abc")})
     async with running(path, gateway) as scheduler:
         gateway.turn_may_end.clear()
@@ -331,7 +331,7 @@ async def test_no_more_orchestrators_run_at_once_than_allowed(path: Path, limit:
 async def test_more_activities_than_fit_in_memory_wait_in_the_store(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "QUEUE_LIMIT", 4)
+    monkeypatch.setattr(activity_runner, "QUEUE_LIMIT", 4)
     gateway = app({"Wide": fan_out("Echo", 100)})
     async with running(path, gateway, max_concurrent_activity_functions=3) as scheduler:
         ids = [await scheduler.start_instance("Wide", None) for _ in range(3)]
@@ -343,13 +343,13 @@ async def test_more_activities_than_fit_in_memory_wait_in_the_store(
 async def test_an_instance_that_was_pushed_out_of_memory_is_read_again(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scheduler_module, "CACHE_BYTES", 1)
+    monkeypatch.setattr(orchestration_turns, "CACHE_BYTES", 1)
     gateway = app()
     async with running(path, gateway) as scheduler:
         for name in ("a", "b", "c"):
             await scheduler.start_instance("Chain", None, name)
         outcomes = [await outcome(scheduler, name) for name in ("a", "b", "c")]
-        assert len(scheduler._known) <= 1
+        assert len(scheduler._turns._known) <= 1
     assert outcomes == [("Completed", [0, 1, 2])] * 3
     played = [event["IsPlayed"] for event in gateway.payloads["a"][1]["history"]]
     assert played == [False, True, False, False, False, False]

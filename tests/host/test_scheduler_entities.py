@@ -12,7 +12,7 @@ import pytest
 from running_scheduler import outcome, running, until
 from scripted_gateway import Entity, Orchestrator, ScriptedGateway, counter, state
 
-from worker_ext.host import scheduler as scheduler_module
+from worker_ext.host import redelivery
 from worker_ext.host.entity_queries import EntityPage, EntityStatus
 from worker_ext.host.queries import BadTokenError
 from worker_ext.host.scheduler import Scheduler, UnknownEntityError
@@ -31,7 +31,7 @@ def path(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_FIRST_DELAY", 0.001)
+    monkeypatch.setattr(redelivery, "_FIRST_DELAY", 0.001)
 
 
 def app(entity: Entity = counter, **orchestrators: Orchestrator) -> ScriptedGateway:

@@ -15,7 +15,7 @@ from running_host import PATIENCE, run_host
 from running_scheduler import LIMIT, outcome, running, until
 from scripted_gateway import ScriptedGateway, chain, completions, state
 
-from worker_ext.host import scheduler as scheduler_module
+from worker_ext.host import redelivery
 from worker_ext.host import suspects as suspects_module
 from worker_ext.host.gateway import Reply, WorkerLostError
 from worker_ext.host.loss_log import Loss, LossLog
@@ -34,7 +34,7 @@ ENDED = "the worker's stream has ended"
 
 @pytest.fixture(autouse=True)
 def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_FIRST_DELAY", 0.001)
+    monkeypatch.setattr(redelivery, "_FIRST_DELAY", 0.001)
 
 
 @pytest.fixture
@@ -212,8 +212,8 @@ async def test_an_activity_is_not_run_again_once_nobody_waits_for_it(
 
 
 async def test_a_restart_drops_activities_that_nobody_waits_for(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scheduler_module, "_FIRST_DELAY", 1000.0)
-    monkeypatch.setattr(scheduler_module, "_LONGEST_DELAY", 1000.0)
+    monkeypatch.setattr(redelivery, "_FIRST_DELAY", 1000.0)
+    monkeypatch.setattr(redelivery, "_LONGEST_DELAY", 1000.0)
     gateway = killer(monkeypatch)
     async with running(path, gateway) as scheduler:
         await scheduler.start_instance("Group", None, "i")
