@@ -15,7 +15,7 @@ continue-as-new (4.8); TaskOrchestrationContext.cs, OutOfProcOrchestrationShim.c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 from worker_ext.host.decisions import (
@@ -32,7 +32,9 @@ from worker_ext.host.decisions import (
 from worker_ext.host.durable_http import HTTP_ACTIVITY, activity_request, next_poll
 from worker_ext.host.entity_calls import EntityCalls, EntityRuleError
 from worker_ext.host.entity_messages import read_request
+from worker_ext.host.nodes import EntityWait, HttpCall, LongTimer, Node, Retried
 from worker_ext.host.replies import Decision, FaultyAction, parse_time
+from worker_ext.host.retry_delays import longest_delay, retry_delay
 from worker_ext.host.turns import EngineOptions
 from worker_ext.protocol.actions import (
     AnyAction,
@@ -46,7 +48,6 @@ from worker_ext.protocol.actions import (
     CreateTimer,
     LockEntities,
     ReleaseEntities,
-    RetryOptions,
     ScheduledSignalEntity,
     SignalEntity,
     WaitForExternalEvent,
@@ -75,83 +76,9 @@ from worker_ext.protocol.history import (
 )
 from worker_ext.protocol.orchestrator import ReplaySchema
 
-_DEFAULT_MAX_RETRY_INTERVAL = timedelta(days=6)
-
 
 class _ActionError(Exception):
     """An action cannot be started; the text is what the instance fails with once nothing is open."""
-
-
-# ---------------------------------------------------------------- nodes
-
-
-class _Node:
-    """A started action. A group counts the members it still needs."""
-
-    __slots__ = ("done", "needed", "parent")
-
-    def __init__(self, needed: int = 0, done: bool = False) -> None:
-        self.done = done
-        self.parent: _Node | None = None
-        self.needed = needed
-
-    def finish(self) -> None:
-        """Completes this node, and every group that waited for it."""
-        node: _Node | None = self
-        while node is not None and not node.done:
-            node.done = True
-            node = node.parent
-            if node is None:
-                return
-            node.needed -= 1
-            if node.needed > 0:
-                return
-
-
-class _Retried(_Node):
-    """An activity or child with retries: the attempt that runs, or the delay before the next one."""
-
-    __slots__ = ("action", "attempt", "exhausted", "first_at")
-
-    def __init__(self, action: CallActivityWithRetry | CallSubOrchestratorWithRetry, first_at: str) -> None:
-        super().__init__()
-        self.action = action
-        self.attempt = 1
-        self.exhausted = False
-        self.first_at = first_at
-
-
-class _HttpCall(_Node):
-    """A durable HTTP request, or the wait before its next poll."""
-
-    __slots__ = ("request",)
-
-    def __init__(self, request: dict[str, Any]) -> None:
-        super().__init__()
-        self.request = request
-
-
-class _EntityWait(_Node):
-    """A call of an entity, or a lock request, that waits for its answer."""
-
-    __slots__ = ("request",)
-
-    def __init__(self, request: SendRequest) -> None:
-        super().__init__()
-        self.request = request
-
-
-class _LongTimer(_Node):
-    """A timer in pieces."""
-
-    __slots__ = ("fire_at",)
-
-    def __init__(self, fire_at: datetime) -> None:
-        super().__init__()
-        self.fire_at = fire_at
-
-
-# ---------------------------------------------------------------- the replay
 
 
 class Replay:
@@ -171,7 +98,7 @@ class Replay:
 
     def __init__(self, decision: Decision, entities: EntityCalls, options: EngineOptions) -> None:
         self.produced: dict[int, Produced] = {}
-        self.open: dict[int, _Node] = {}
+        self.open: dict[int, Node] = {}
         self.next_id = 0
         self.finished = False
         self.fault: str | None = None
@@ -184,15 +111,15 @@ class Replay:
         self._items: list[Any] = decision.items
         self._ends = decision.is_done or decision.error is not None
         self._entities = entities
-        self._requests: dict[str, _EntityWait] = {}
+        self._requests: dict[str, EntityWait] = {}
         self._limits = options.timers
         self._http_delay = options.http_delay
         self._actions_left = options.max_actions
         self._max_actions = options.max_actions
         self._cursor = 0
-        self._current: _Node | None = None
+        self._current: Node | None = None
         self._now = "0001-01-01T00:00:00Z"
-        self._waiters: dict[str, list[_Node]] = {}
+        self._waiters: dict[str, list[Node]] = {}
         self._buffered: dict[str, int] = {}
         self._aside: list[Event] = []
         self._held: dict[int, Produced] = {}
@@ -243,17 +170,17 @@ class Replay:
             if self._ends:
                 self._send_releases()
 
-    def _start_item(self, item: Any) -> _Node:
+    def _start_item(self, item: Any) -> Node:
         if self._schema is not ReplaySchema.V1:
             return self._start(item)
-        return self._start_group(item, needed=1) if item else _Node(done=True)
+        return self._start_group(item, needed=1) if item else Node(done=True)
 
-    def _start(self, action: Any) -> _Node:
+    def _start(self, action: Any) -> Node:
         return _STARTS[type(action)](self, action)
 
-    def _start_group(self, actions: Iterable[AnyAction], needed: int) -> _Node:
+    def _start_group(self, actions: Iterable[AnyAction], needed: int) -> Node:
         """Starts members in their order; `needed` of them make the group complete, or all if it is 0."""
-        group = _Node(needed)
+        group = Node(needed)
         total = finished = 0
         for action in actions:
             node = self._start(action)
@@ -266,15 +193,15 @@ class Replay:
         group.done = group.needed <= 0
         return group
 
-    def _start_all(self, action: WhenAll) -> _Node:
+    def _start_all(self, action: WhenAll) -> Node:
         return self._start_group(action.compound_actions, needed=0)
 
-    def _start_any(self, action: WhenAny) -> _Node:
+    def _start_any(self, action: WhenAny) -> Node:
         if not action.compound_actions:
             raise _ActionError("The tasks argument contains no tasks. (Parameter 'tasks')")
         return self._start_group(action.compound_actions, needed=1)
 
-    def _start_faulty(self, action: FaultyAction) -> _Node:
+    def _start_faulty(self, action: FaultyAction) -> Node:
         raise _ActionError(action.text)
 
     # ------------------------------------------------------------ leaves
@@ -293,36 +220,36 @@ class Replay:
                 "or set extensions.durableTask.maxOrchestrationActions in host.json"
             )
 
-    def _call_activity(self, action: CallActivity) -> _Node:
+    def _call_activity(self, action: CallActivity) -> Node:
         self._count()
-        node = _Node()
+        node = Node()
         self.open[self._take_id(ScheduleActivity(action.function_name, action.input))] = node
         return node
 
-    def _call_child(self, action: CallSubOrchestrator) -> _Node:
+    def _call_child(self, action: CallSubOrchestrator) -> Node:
         if self._entities.held is not None:
-            return _Node(done=True)
+            return Node(done=True)
         self._count()
-        node = _Node()
+        node = Node()
         child = StartChild(action.function_name, action.input, action.instance_id or None, action.version)
         self.open[self._take_id(child)] = node
         return node
 
-    def _call_with_retry(self, action: CallActivityWithRetry | CallSubOrchestratorWithRetry) -> _Node:
+    def _call_with_retry(self, action: CallActivityWithRetry | CallSubOrchestratorWithRetry) -> Node:
         if isinstance(action, CallSubOrchestratorWithRetry) and self._entities.held is not None:
-            return _Node(done=True)
+            return Node(done=True)
         self._count()
-        longest, limit = _longest_delay(action.retry_options), self._limits.maximum_short
+        longest, limit = longest_delay(action.retry_options), self._limits.maximum_short
         if limit and longest > limit:
             raise _ActionError(
                 f"maxRetryIntervalInMilliseconds of {action.function_name} is {longest}; it must not be longer than "
                 f"the longest timer, {limit}"
             )
-        node = _Retried(action, self._now)
+        node = Retried(action, self._now)
         self._attempt(node)
         return node
 
-    def _attempt(self, node: _Retried) -> None:
+    def _attempt(self, node: Retried) -> None:
         action = node.action
         produced: Produced
         if isinstance(action, CallActivityWithRetry):
@@ -331,7 +258,7 @@ class Replay:
             produced = StartChild(action.function_name, action.input, action.instance_id or None, action.version)
         self.open[self._take_id(produced)] = node
 
-    def _retry(self, node: _Retried) -> None:
+    def _retry(self, node: Retried) -> None:
         """What follows a failed attempt: a delay, the extra timer after the last one, or at once the end."""
         options = node.action.retry_options
         now = parse_time(self._now)
@@ -339,30 +266,30 @@ class Replay:
         if node.attempt >= options.max_number_of_attempts:
             node.exhausted = True
         else:
-            delay = _retry_delay(options, node.attempt, now - parse_time(node.first_at))
+            delay = retry_delay(options, node.attempt, now - parse_time(node.first_at))
             if not delay:
                 node.finish()
                 return
         self.open[self._take_id(StartTimer(format_timestamp(now + delay)))] = node
 
-    def _delay_over(self, node: _Retried) -> None:
+    def _delay_over(self, node: Retried) -> None:
         if node.exhausted:
             node.finish()
             return
         node.attempt += 1
         self._attempt(node)
 
-    def _create_timer(self, action: CreateTimer) -> _Node:
+    def _create_timer(self, action: CreateTimer) -> Node:
         self._count()
         fire_at = parse_time(action.fire_at)
-        limit, node, first = self._limits.maximum_short, _Node(), fire_at
+        limit, node, first = self._limits.maximum_short, Node(), fire_at
         if limit and (now := parse_time(self._now)) + limit < fire_at:
             if self._schema < ReplaySchema.V3:
                 raise _ActionError(
                     f"A timer of {fire_at - now} is longer than {limit}, and the schema of the reply cannot split it. "
                     "(Parameter 'fireAt')"
                 )
-            node, first = _LongTimer(fire_at), now + self._limits.long_interval
+            node, first = LongTimer(fire_at), now + self._limits.long_interval
         number = self._take_id(StartTimer(format_timestamp(first)))
         if action.is_canceled:
             node.done = True
@@ -370,7 +297,7 @@ class Replay:
             self.open[number] = node
         return node
 
-    def _piece_over(self, node: _LongTimer) -> None:
+    def _piece_over(self, node: LongTimer) -> None:
         now = parse_time(self._now)
         if now >= node.fire_at:
             node.finish()
@@ -378,16 +305,16 @@ class Replay:
         fire_at = now + min(node.fire_at - now, self._limits.long_interval)
         self.open[self._take_id(StartTimer(format_timestamp(fire_at)))] = node
 
-    def _call_http(self, action: CallHttp) -> _Node:
+    def _call_http(self, action: CallHttp) -> Node:
         self._count()
-        node = _HttpCall(activity_request(action.http_request))
+        node = HttpCall(activity_request(action.http_request))
         self._send_http(node)
         return node
 
-    def _send_http(self, node: _HttpCall) -> None:
+    def _send_http(self, node: HttpCall) -> None:
         self.open[self._take_id(ScheduleActivity(HTTP_ACTIVITY, node.request))] = node
 
-    def _http_answered(self, node: _HttpCall, result: str | None) -> None:
+    def _http_answered(self, node: HttpCall, result: str | None) -> None:
         poll = next_poll(node.request, result, self._http_delay)
         if poll is None:
             node.finish()
@@ -396,45 +323,45 @@ class Replay:
         fire_at = format_timestamp(parse_time(self._now) + poll.delay)
         self.open[self._take_id(StartTimer(fire_at))] = node
 
-    def _wait_for_event(self, action: WaitForExternalEvent) -> _Node:
+    def _wait_for_event(self, action: WaitForExternalEvent) -> Node:
         name = action.external_event_name.lower()
         waiting = self._buffered.get(name, 0)
         if waiting:
             self._buffered[name] = waiting - 1
-            return _Node(done=True)
-        node = _Node()
+            return Node(done=True)
+        node = Node()
         self._waiters.setdefault(name, []).append(node)
         return node
 
-    def _continue_as_new(self, action: ContinueAsNew) -> _Node:
+    def _continue_as_new(self, action: ContinueAsNew) -> Node:
         self.new_input = action
-        return _Node(done=True)
+        return Node(done=True)
 
     # ------------------------------------------------------------ entities
 
-    def _call_entity(self, action: CallEntity) -> _Node:
+    def _call_entity(self, action: CallEntity) -> Node:
         return self._await_answer(self._entities.call(action, self._now))
 
-    def _lock_entities(self, action: LockEntities) -> _Node:
+    def _lock_entities(self, action: LockEntities) -> Node:
         return self._await_answer(self._entities.lock(action, self._now))
 
-    def _await_answer(self, request: SendRequest | None) -> _Node:
+    def _await_answer(self, request: SendRequest | None) -> Node:
         """A node for a request; one that the rules of locks do not let through is complete at once."""
         if request is None:
-            return _Node(done=True)
+            return Node(done=True)
         self._count()
-        node = self._requests[request.id] = _EntityWait(request)
+        node = self._requests[request.id] = EntityWait(request)
         self._take_id(request)
         return node
 
-    def _signal_entity(self, action: SignalEntity | ScheduledSignalEntity) -> _Node:
+    def _signal_entity(self, action: SignalEntity | ScheduledSignalEntity) -> Node:
         self._count()
         self._take_id(self._entities.signal(action, self._now))
-        return _Node(done=True)
+        return Node(done=True)
 
-    def _release_entities(self, action: ReleaseEntities) -> _Node:
+    def _release_entities(self, action: ReleaseEntities) -> Node:
         self._send_releases(count=True)
-        return _Node(done=True)
+        return Node(done=True)
 
     def _send_releases(self, *, count: bool = False) -> None:
         for release in self._entities.release():
@@ -474,7 +401,7 @@ class Replay:
         node = self.open.pop(event.task_scheduled_id, None)
         if node is None:
             return
-        if isinstance(node, _HttpCall):
+        if isinstance(node, HttpCall):
             self._http_answered(node, event.result)
         else:
             node.finish()
@@ -484,7 +411,7 @@ class Replay:
         node = self.open.pop(event.task_scheduled_id, None)
         if node is None:
             return
-        if isinstance(node, _Retried):
+        if isinstance(node, Retried):
             self._retry(node)
         else:
             node.finish()
@@ -494,11 +421,11 @@ class Replay:
         node = self.open.pop(event.timer_id, None)
         if node is None:
             return
-        if isinstance(node, _Retried):
+        if isinstance(node, Retried):
             self._delay_over(node)
-        elif isinstance(node, _LongTimer):
+        elif isinstance(node, LongTimer):
             self._piece_over(node)
-        elif isinstance(node, _HttpCall):
+        elif isinstance(node, HttpCall):
             self._send_http(node)
         else:
             node.finish()
@@ -543,7 +470,7 @@ class Replay:
         """Markers of batches, what a rewind leaves, and kinds that are never delivered."""
 
 
-_STARTS: dict[type[Any], Callable[[Replay, Any], _Node]] = {
+_STARTS: dict[type[Any], Callable[[Replay, Any], Node]] = {
     CallActivity: Replay._call_activity,
     CallActivityWithRetry: Replay._call_with_retry,
     CallSubOrchestrator: Replay._call_child,
@@ -581,27 +508,3 @@ _STEPS: dict[type[Event], Callable[[Replay, Any], None]] = {
     ExecutionTerminated: Replay._terminated,
 }
 """How each kind of event is processed."""
-
-
-def _longest_delay(options: RetryOptions) -> timedelta:
-    longest = options.max_retry_interval_in_milliseconds
-    return _DEFAULT_MAX_RETRY_INTERVAL if longest is None else _milliseconds(longest)
-
-
-def _milliseconds(count: float) -> timedelta:
-    try:
-        return timedelta(milliseconds=count)
-    except OverflowError:
-        return timedelta.max
-
-
-def _retry_delay(options: RetryOptions, attempt: int, elapsed: timedelta) -> timedelta:
-    """The delay after an attempt (the first is 1) that failed `elapsed` after the first one started."""
-    timeout = options.retry_timeout_in_milliseconds
-    if timeout is not None and elapsed >= _milliseconds(timeout):
-        return timedelta(0)
-    try:
-        delay = options.first_retry_interval_in_milliseconds * options.backoff_coefficient ** (attempt - 1)
-    except OverflowError:
-        return _longest_delay(options)
-    return min(_milliseconds(delay), _longest_delay(options))
