@@ -1,39 +1,108 @@
-"""The local host as a process: activity steps a second, and how soon it answers."""
+"""The local host as a process: how soon it answers, what a step takes, and how many it does; DBOS beside it."""
 
 from __future__ import annotations
 
+import statistics
 import tempfile
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 
 from host_process import HostProcess, wait_until
 
+from .dbos import NAME as DBOS
+from .dbos import Dbos
+from .dbos import started as dbos_started
+from .peers import PeerError
 from .report import Row
 
 APP = Path(__file__).parent / "app"
+HOST = "local host"
+LATENCY_STEPS = 300
+DBOS_ROUNDS = 2
+"""At most so many: one takes DBOS as long as twenty of ours."""
 
 
 def measure(rounds: int, chains: int, steps: int, memory: bool) -> Iterator[Row]:
     """Starts a host a round, and on it `chains` chains of `steps` activities side by side."""
-    answers, rates, latencies = [], [], []
-    for _ in range(rounds):
-        with tempfile.TemporaryDirectory() as folder:
-            host = HostProcess(APP, Path(":memory:") if memory else Path(folder, "benchmark.db"))
-            try:
-                answers.append(_first_answer(host))
-                latencies.append(_alone(host, steps))
-                rates.append(_side_by_side(host, chains, steps))
-            finally:
-                host.stop()
+    ours = Samples(chains, steps)
+    answers = []
+    with dbos_started() as found:
+        peer = Contender(found)
+        theirs = Samples(chains, steps)
+        for number in range(rounds):
+            with tempfile.TemporaryDirectory() as folder:
+                host = HostProcess(APP, Path(":memory:") if memory else Path(folder, "benchmark.db"))
+                try:
+                    answers.append(first_answer(host))
+                    ours.latencies.append(_latencies(host, LATENCY_STEPS))
+                    ours.seconds.append(_side_by_side(host, chains, steps))
+                finally:
+                    host.stop()
+            if number < DBOS_ROUNDS:
+                peer.measure(theirs)
+    yield Row.of("start to first answer", HOST, "s", answers)
     where = "in memory" if memory else "on a file"
-    yield Row.of("start to first answer", "local host", "s", answers)
-    yield Row.of(f"one chain of {steps} alone, {where}", "local host", "steps/s", latencies)
-    yield Row.of(f"{chains} chains of {steps} side by side, {where}", "local host", "steps/s", rates)
+    yield from ours.rows(f"{HOST}, {where}")
+    if theirs.seconds:
+        yield from theirs.rows(DBOS)
+    else:
+        yield Row.missing(theirs.side_by_side, DBOS, peer.reason)
 
 
-def _first_answer(host: HostProcess) -> float:
+class Samples:
+    """What was measured of one engine."""
+
+    def __init__(self, chains: int, steps: int) -> None:
+        self.chains, self.steps = chains, steps
+        self.side_by_side = f"{chains} chains of {steps} side by side"
+        self.latencies: list[list[float]] = []
+        self.seconds: list[float] = []
+
+    def rows(self, who: str) -> Iterator[Row]:
+        """The figures."""
+        yield Row.of("one activity step at rest, median", who, "ms", [_percentile(s, 50) for s in self.latencies])
+        yield Row.of(
+            "one activity step at rest, 99th percentile", who, "ms", [_percentile(s, 99) for s in self.latencies]
+        )
+        yield Row.of(self.side_by_side, who, "steps/s", [self.chains * self.steps / spent for spent in self.seconds])
+        yield Row.of(self.side_by_side, who, "chains/s", [self.chains / spent for spent in self.seconds])
+
+
+class Contender:
+    """DBOS, for as long as it can be measured.
+
+    Attributes:
+        reason: Why it cannot, if it cannot.
+    """
+
+    def __init__(self, found: Dbos | PeerError) -> None:
+        self._dbos = found if isinstance(found, Dbos) else None
+        self.reason = "" if isinstance(found, Dbos) else str(found)
+
+    def measure(self, samples: Samples) -> None:
+        """Adds a round's samples."""
+        if self._dbos is None:
+            return
+        try:
+            latencies = self._dbos.latencies(LATENCY_STEPS)
+            seconds = self._dbos.seconds(samples.chains, samples.steps)
+        except PeerError as reason:
+            self._dbos, self.reason = None, str(reason)
+            return
+        samples.latencies.append(latencies)
+        samples.seconds.append(seconds)
+
+
+def _percentile(seconds: list[float], percent: int) -> float:
+    return 1e3 * statistics.quantiles(seconds, n=100)[percent - 1]
+
+
+def first_answer(host: HostProcess) -> float:
+    """Starts a host; the seconds until a function of the app has answered a request."""
     start = time.perf_counter()
     host.launch()
     wait_until(lambda: _pings(host), "the first answer", host.log, poll=0.005)
@@ -47,36 +116,42 @@ def _pings(host: HostProcess) -> bool:
         return False
 
 
-def _alone(host: HostProcess, steps: int) -> float:
-    _run(host, "warm-up", steps)
-    start = time.perf_counter()
+def _latencies(host: HostProcess, steps: int) -> list[float]:
+    """The seconds from the end of each activity of a chain to the end of the next, as its history tells."""
+    _run(host, "warm-up", 20)
     _run(host, "alone", steps)
-    return steps / (time.perf_counter() - start)
+    events = host.status("alone", "?showHistory=true")["historyEvents"]
+    ends = [datetime.fromisoformat(item["Timestamp"]) for item in events if item["EventType"] == "TaskCompleted"]
+    return [(later - earlier).total_seconds() for earlier, later in pairwise(ends)]
 
 
 def _side_by_side(host: HostProcess, chains: int, steps: int) -> float:
     names = [f"chain-{i}" for i in range(chains)]
+    running = f"{host.webhook}/instances?runtimeStatus=Running,Pending&top=1&showInput=false"
     start = time.perf_counter()
-    with ThreadPoolExecutor(8) as pool:
-        list(pool.map(lambda name: _begin(host, name, steps), names))
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda name: begin(host, "chain", name, steps), names))
+    wait_until(lambda: host.get(running).json == [], "the chains to end", host.log, poll=0.01)
+    spent = time.perf_counter() - start
     for name in names:
-        _finish(host, name, steps)
-    return chains * steps / (time.perf_counter() - start)
+        _check(host, name, steps)
+    return spent
 
 
 def _run(host: HostProcess, name: str, steps: int) -> None:
-    _begin(host, name, steps)
-    _finish(host, name, steps)
+    begin(host, "chain", name, steps)
+    host.result(name)
+    _check(host, name, steps)
 
 
-def _begin(host: HostProcess, name: str, steps: int) -> None:
-    answer = host.post(f"{host.webhook}/orchestrators/chain/{name}", steps)
+def begin(host: HostProcess, orchestrator: str, name: str, input_: object) -> None:
+    """Starts an instance of that name."""
+    answer = host.post(f"{host.webhook}/orchestrators/{orchestrator}/{name}", input_)
     if answer.status != 202:
         raise SystemExit(f"the host did not start {name}: {answer.status} {answer.text}\n{host.log()}")
 
 
-def _finish(host: HostProcess, name: str, steps: int) -> None:
-    wait_until(lambda: host.get(f"{host.webhook}/instances/{name}").status != 202, name, host.log, poll=0.01)
+def _check(host: HostProcess, name: str, steps: int) -> None:
     status = host.status(name)
     if status["output"] != steps:
         raise SystemExit(f"{name} gave {status}\n{host.log()}")

@@ -11,7 +11,7 @@ import importlib.metadata
 import json
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -31,29 +31,21 @@ class PeerError(Exception):
     """The peer is not there, or cannot do what it was asked; the text is the reason."""
 
 
-class Peer:
-    """A process with the peer in it, and the floor in the same Python."""
+class PeerProcess:
+    """A process in an environment of its own that answers lines of JSON with lines of JSON."""
 
-    def __init__(self, version: str, process: subprocess.Popen[bytes]) -> None:
+    def __init__(self, process: subprocess.Popen[bytes]) -> None:
         assert process.stdin
         assert process.stdout
-        self.floor_name = f"floor on Python {version}"
         self._commands: IO[bytes] = process.stdin
         self._answers: IO[bytes] = process.stdout
 
-    def prepare(self, workload: str, n: int) -> None:
-        """What the next seconds are of; the peer has run it to its end."""
-        self._ask({"workload": workload, "n": n})
+    def ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        """Has it do something.
 
-    def floor_seconds(self) -> float:
-        """One run of the floor."""
-        return float(self._ask({"run": "floor"})["seconds"])
-
-    def seconds(self) -> float:
-        """One run of the peer."""
-        return float(self._ask({"run": "peer"})["seconds"])
-
-    def _ask(self, command: dict[str, Any]) -> dict[str, Any]:
+        Raises:
+            PeerError: It cannot, or has ended.
+        """
         try:
             self._commands.write(json.dumps(command).encode() + b"\n")
             answer: dict[str, Any] = json.loads(self._answers.readline())
@@ -62,6 +54,26 @@ class Peer:
         if "error" in answer:
             raise PeerError(answer["error"])
         return answer
+
+
+class Peer(PeerProcess):
+    """A process with the peer in it, and the floor in the same Python."""
+
+    def __init__(self, version: str, process: subprocess.Popen[bytes]) -> None:
+        super().__init__(process)
+        self.floor_name = f"floor on Python {version}"
+
+    def prepare(self, workload: str, n: int) -> None:
+        """What the next seconds are of; the peer has run it to its end."""
+        self.ask({"workload": workload, "n": n})
+
+    def floor_seconds(self) -> float:
+        """One run of the floor."""
+        return float(self.ask({"run": "floor"})["seconds"])
+
+    def seconds(self) -> float:
+        """One run of the peer."""
+        return float(self.ask({"run": "peer"})["seconds"])
 
 
 def installed_name() -> str:
@@ -83,26 +95,37 @@ def prepared(peer: Peer | PeerError, workload: str, n: int) -> Peer | PeerError:
 def started() -> Iterator[Peer | PeerError]:
     """The peer while it is needed, or the reason why there is none."""
     try:
-        version, executable = _interpreter()
+        version, executable = interpreter(WANTED, VERSIONS)
     except PeerError as reason:
         yield reason
         return
-    command = [str(executable), "-m", "tests.benchmarks.peer_process"]
-    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
-    pipe = subprocess.PIPE
-    # Leaving closes its input, which ends it. Nothing is buffered, so nothing is left to write to one that has ended.
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, bufsize=0) as process:
+    with spawned(executable, "tests.benchmarks.peer_process") as process:
         yield Peer(version, process)
 
 
-def _interpreter() -> tuple[str, Path]:
+@contextlib.contextmanager
+def spawned(executable: Path, module: str) -> Iterator[subprocess.Popen[bytes]]:
+    """A module of this package in another Python, until it is not needed any more."""
+    environment = {name: value for name, value in os.environ.items() if name not in {"PYTHONPATH", "PYTHONHOME"}}
+    command, pipe = [str(executable), "-m", module], subprocess.PIPE
+    # Leaving closes its input, which ends it. Nothing is buffered, so nothing is left to write to one that has ended.
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdin=pipe, stdout=pipe, bufsize=0) as process:
+        yield process
+
+
+def interpreter(wanted: Sequence[str], versions: Sequence[str]) -> tuple[str, Path]:
+    """The first of these Pythons that these packages can be installed for; its version, and a Python with them.
+
+    Raises:
+        PeerError: There is none.
+    """
     folder = ROOT / ".pytest_cache" / "d" / "real_workers"
     folder.mkdir(parents=True, exist_ok=True)
     environments = Environments(folder)
     reasons = []
-    for version in VERSIONS:
+    for version in versions:
         try:
-            return version, environments.interpreter(version, environments.packages(version, WANTED))
+            return version, environments.interpreter(version, environments.packages(version, wanted))
         except pytest.skip.Exception as reason:
             reasons.append(str(reason))
     raise PeerError("; ".join(reasons))

@@ -25,6 +25,12 @@ def chain(context: df.DurableOrchestrationContext) -> Generator[Any, Any, int]:
     return total
 
 
+@app.orchestration_trigger(context_name="context")
+def wait(context: df.DurableOrchestrationContext) -> Generator[Any, Any, Any]:
+    """Waits for an event that nobody sends."""
+    return (yield context.wait_for_external_event("never"))
+
+
 @app.activity_trigger(input_name="number")
 def add_one(number: int) -> int:
     """One step."""
