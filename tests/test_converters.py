@@ -1,8 +1,10 @@
 """The converters, asked as workers ask them: with a Datum class of the worker's own."""
 
+import json
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import azure.functions as func
@@ -58,6 +60,32 @@ def test_each_decorator_registers_them_again_after_somebody_else_has(registry: d
     app = DFApp()
     registry["activityTrigger"] = func.durable_functions.ActivityTriggerConverter
     app.activity_trigger(input_name="name")
+    assert durable(registry) == CONVERTERS
+
+
+def test_the_worker_finds_them_when_it_asks_for_the_functions(registry: dict[str, Any]) -> None:
+    """A package that is imported below the last decorator would have the last word else."""
+    app = DFApp()
+    app.activity_trigger(input_name="name")(lambda name: name)
+    registry["activityTrigger"] = func.durable_functions.ActivityTriggerConverter
+    app.get_functions()
+    assert durable(registry) == CONVERTERS
+
+
+@pytest.mark.parametrize("kind", ["orchestrationTrigger", "entityTrigger"])
+def test_a_reply_passes_them_whoever_came_after_the_worker_looked(
+    registry: dict[str, Any], repository: Path, kind: str
+) -> None:
+    def nothing(context: Any) -> None: ...
+
+    app = DFApp()
+    declare = app.orchestration_trigger if kind == "orchestrationTrigger" else app.entity_trigger
+    declare("context")(nothing)
+    [function] = app.get_functions()
+    registry["orchestrationTrigger"] = func.durable_functions.OrchestrationTriggerConverter
+    registry["entityTrigger"] = func.durable_functions.EnitityTriggerConverter
+    sample = next((repository / "bindings" / kind / "samples").glob("*.json"))
+    function.get_user_function()(context=json.dumps(json.loads(sample.read_text())["request"]))
     assert durable(registry) == CONVERTERS
 
 

@@ -14,6 +14,8 @@ from real_workers.cases import HANDLERS, Case, prepare
 from real_workers.environments import Environments
 from running_host import PATIENCE, Host, run_host
 
+from worker_ext.errors import HostError
+
 EVERYTHING = {
     "places": ["x in another thread", "x in the main thread"],
     "total": 6,
@@ -116,11 +118,17 @@ async def test_an_app_runs_as_on_every_other_worker(
     ],
     ids=str,
 )
+@pytest.mark.parametrize("place", ["before", "after"])
 async def test_an_app_that_also_imports_the_other_durable_package(
-    case: Case, environments: Environments, code: Path, tmp_path: Path
+    case: Case, place: str, environments: Environments, code: Path, tmp_path: Path
 ) -> None:
-    """Its converters may have been registered before ours; the functions are ours, so ours have to serve them."""
-    async with running(case, environments, code, tmp_path, "import azure.durable_functions") as host:
+    """Its converters may be registered before ours or after; the functions are ours, so ours have to serve them."""
+    also = "import azure.durable_functions"
+    app = prepare(case, environments, code, tmp_path, also if place == "before" else "")
+    if place == "after":
+        with (app / "function_app.py").open("a") as script:
+            script.write(f"\n{also}\n")
+    async with run_host(app) as host:
         status = await result(host, "everything")
         assert (status["runtimeStatus"], status["output"]) == ("Completed", EVERYTHING), host.printed.getvalue()
 
@@ -144,3 +152,36 @@ async def test_an_app_that_pins_old_packages_of_the_wire(
         assert (status["runtimeStatus"], status["output"]) == ("Completed", EVERYTHING), host.printed.getvalue()
         about = await host.get(f"/api/about?of={','.join(versions)}")
         assert about.json["versions"] == versions
+
+
+@pytest.mark.parametrize(
+    "case",
+    [Case("v2", "proxy", "3.13"), Case("v2", "own", "3.12"), Case("v2", "own", "3.13", more=HANDLERS)],
+    ids=str,
+)
+async def test_an_app_that_fails_at_import_is_told_by_its_own_line(
+    case: Case, environments: Environments, code: Path, tmp_path: Path
+) -> None:
+    app = prepare(case, environments, code, tmp_path)
+    (app / "function_app.py").write_text("import worker_ext as df\n\nraise LookupError('no luck')\n")
+    with pytest.raises(HostError) as error:
+        async with run_host(app):
+            pass
+    assert str(error.value).startswith(f"{app / 'function_app.py'}:3: "), error.value
+    assert "LookupError: no luck" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    "case", [Case("v1", "proxy", "3.13"), Case("v1", "old", "3.11"), Case("v1", "own", "3.12")], ids=str
+)
+async def test_a_script_that_fails_at_import_leaves_the_other_functions_alone(
+    case: Case, environments: Environments, code: Path, tmp_path: Path
+) -> None:
+    app = prepare(case, environments, code, tmp_path)
+    (app / "in_thread" / "__init__.py").write_text("raise LookupError('no luck')\n")
+    async with run_host(app) as host:
+        assert "in_thread: the function could not be loaded: " in host.printed.getvalue()
+        failed = await result(host, "everything")
+        assert (failed["runtimeStatus"], "no luck" in failed["output"]) == ("Failed", True), failed
+        ended = await result(host, "fails")
+        assert "boom ?code=secret; key=other" in ended["output"]

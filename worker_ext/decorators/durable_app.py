@@ -8,7 +8,7 @@ from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
 
 from azure.functions import AuthLevel, BindingApi, FunctionRegister, SettingsApi, TriggerApi
 from azure.functions.decorators.core import InputBinding, Trigger
-from azure.functions.decorators.function_app import FunctionBuilder
+from azure.functions.decorators.function_app import Function, FunctionBuilder
 
 from worker_ext import converters
 from worker_ext.decorators.declared import DECLARATIONS
@@ -153,6 +153,12 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
 class DFApp(Blueprint, FunctionRegister):
     """A Durable Functions app: workers look for one of these at the top level of `function_app.py`."""
+
+    def get_functions(self) -> list[Function]:
+        """The functions that were declared; workers ask for them when all of the app has been imported."""
+        converters.register()
+        functions: list[Function] = super().get_functions()
+        return functions
 
 
 def _user_function(target: Callable[P, R]) -> Callable[P, R]:

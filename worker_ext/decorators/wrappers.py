@@ -18,6 +18,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from worker_ext import converters
 from worker_ext.errors import AppError
 
 if TYPE_CHECKING:
@@ -150,7 +151,12 @@ def client_function(user: _AnyFunction, client_name: str) -> FunctionType:
 
 
 def _body(*args: Any, **kwargs: Any) -> str:
-    """The payload in the one argument of a trigger: workers send a carrier, tests may send the text."""
+    """The payload in the one argument of a trigger: workers send a carrier, tests may send the text.
+
+    What is answered to it has to pass our converter, and a package that was imported after the function was declared
+    may have put its own there.
+    """
+    converters.register()
     (carrier,) = (*args, *kwargs.values())
     body: str = getattr(carrier, "body", carrier)
     return body
