@@ -167,7 +167,7 @@ async def test_annotations_of_every_form_load_and_run(
         forms = {name.removesuffix("_activity") for name in driver.functions if name.endswith("_activity")}
         kinds = ("activity", "orchestrator", "entity", "starter")
         assert set(driver.functions) == {f"{form}_{kind}" for form in forms for kind in kinds}
-        assert len(forms) == 18
+        assert len(forms) == 19
         for form in forms:
             answer = await driver.call(f"{form}_starter", {"req": request, "client": client})
             assert (answer.result.status, answer.return_value.string) == (SUCCESS, "i"), (form, answer)

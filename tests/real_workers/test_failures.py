@@ -19,6 +19,7 @@ from worker.driver import WorkerDriver, worker
 from worker_ext.host.settings import load_settings
 from worker_ext.host.worker_config import read_worker_config
 from worker_ext.rpc import pb
+from worker_ext.testing import HistoryBuilder
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -107,6 +108,19 @@ async def test_a_function_that_was_never_loaded_is_a_failure_of_that_invocation_
     request.function_id = "unknown"
     assert (await served.driver.invoke(request)).result.status == FAILURE
     assert (await echo(served, 1)) == 1
+
+
+async def test_a_history_of_five_megabytes_is_replayed_to_its_end(served: Served) -> None:
+    steps, result = 5000, "x" * 1000
+    history = HistoryBuilder().started("adds_up", steps)
+    for number in range(steps):
+        history.scheduled("nothing", number).batch().completed(number, result)
+    payload = history.payload()
+    assert len(payload) > 5_000_000
+    answer = await served.driver.call("adds_up", {"context": pb.TypedData(string=payload)})
+    assert answer.result.status == SUCCESS, answer.result.exception
+    state = json.loads(answer.return_value.json)
+    assert (state["isDone"], state["output"], len(state["actions"][0])) == (True, steps * len(result), steps)
 
 
 async def test_five_megabytes_pass(served: Served) -> None:

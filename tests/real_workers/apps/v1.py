@@ -58,7 +58,7 @@ FUNCTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
     "total": ([_binding("numbers", "activityTrigger")], _TOTAL),
     **{
         name: ([_binding("context", "orchestrationTrigger")], _ORCHESTRATOR.format(name=name))
-        for name in ("everything", "fails", "fails_at_once")
+        for name in ("everything", "fails", "fails_at_once", "adds_up")
     },
     **{
         name: ([_binding("value", "activityTrigger")], _ACTIVITY.format(name=name))

@@ -75,6 +75,14 @@ def fails_at_once(context: df.DurableOrchestrationContext) -> Any:
     raise ValueError(f"boom ?code=secret; key=other {len(str(context.get_input()))}")
 
 
+def adds_up(context: df.DurableOrchestrationContext) -> Any:
+    """Calls one activity after the other, as many as its input says, and adds up how long their results are."""
+    length = 0
+    for number in range(context.get_input()):
+        length += len((yield context.call_activity("nothing", number)))
+    return length
+
+
 def in_thread(value: str) -> str:
     logging.getLogger("app").warning("said in the thread")
     return f"{value} in {_place()}"

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 import typing
 from collections.abc import Generator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, Generic, Literal, NewType, Optional, TypeVar, Union
@@ -58,7 +59,11 @@ FORMS = {
     "nothing": "None",
     "type_checking_only": "Missing",
     "no_such_name": "NoSuchName[int]",
+    "alias": "Orders",
 }
+Orders: typing.TypeAlias = list[Order]
+if sys.version_info >= (3, 12):
+    exec("type Orders = list[Order]")
 
 
 def declare(name: str, annotation: str) -> None:

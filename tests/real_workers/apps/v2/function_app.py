@@ -17,6 +17,7 @@ app.route("about")(work.about)
 app.orchestration_trigger("context")(work.everything)
 app.orchestration_trigger("context")(work.fails)
 app.orchestration_trigger("context")(work.fails_at_once)
+app.orchestration_trigger("context")(work.adds_up)
 for activity in (work.in_thread, work.on_loop, work.nothing, work.broken, work.slow):
     others.activity_trigger("value")(activity)
 others.activity_trigger("numbers")(work.total)
