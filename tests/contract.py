@@ -178,11 +178,11 @@ def watch_host() -> None:
         _behind(module, "read_catalog", catalog)
     invoke = workers.Workers.invoke
 
-    async def watched(self: Any, function: Any, trigger_data: Any, instance_id: str = "") -> Any:
+    async def watched(self: Any, function: Any, trigger_data: Any, *options: Any, **named: Any) -> Any:
         kind = function.trigger_type
         if kind == "activityTrigger":
             check(kind, REQUEST, trigger_data.string if trigger_data.HasField("string") else None)
-        response = await invoke(self, function, trigger_data, instance_id)
+        response = await invoke(self, function, trigger_data, *options, **named)
         check_answer_of(function.metadata, response)
         return response
 

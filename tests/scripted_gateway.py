@@ -56,7 +56,7 @@ class ScriptedGateway:
             return frozenset(self.entities)
         return frozenset(self.orchestrators if kind == "orchestration" else self.activities)
 
-    async def run_orchestrator(self, name: str, instance_id: str, payload: str) -> Reply:
+    async def run_orchestrator(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
         assert instance_id not in self._running, "two turns of one instance at once"
         self._running.add(instance_id)
         self._orchestrators += 1
@@ -72,7 +72,7 @@ class ScriptedGateway:
             self._orchestrators -= 1
             self._running.discard(instance_id)
 
-    async def run_activity(self, name: str, instance_id: str, input_text: str | None) -> Reply:
+    async def run_activity(self, name: str, instance_id: str, input_text: str | None, trace_parent: str = "") -> Reply:
         self.calls[name, input_text] += 1
         self._activities += 1
         self.most_activities = max(self.most_activities, self._activities)
@@ -87,7 +87,7 @@ class ScriptedGateway:
             self._activities -= 1
         return Reply(json.dumps(result))
 
-    async def run_entity(self, name: str, instance_id: str, payload: str) -> Reply:
+    async def run_entity(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
         assert instance_id not in self._running, "two batches of one entity at once"
         self._running.add(instance_id)
         self._entities += 1

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from msgspec.structs import replace
 
-from worker_ext import management, recording
+from worker_ext import management, recording, tracing
 from worker_ext.bulk import BulkResult, Progress, for_each
 from worker_ext.connection import connection_payload
 from worker_ext.errors import ClientError
@@ -108,10 +108,10 @@ class DurableOrchestrationClient:
         """
         names = (orchestration_function_name, instance_id) if instance_id else (orchestration_function_name,)
         text = None if client_input is None else codec.encode_as_json(client_input)
-        response = await self._send(
-            "POST", management.path("orchestrators", *names), {"version": version}, text, management.trace_headers()
-        )
-        management.expect(response, {200, 201, 202}, instance_id, management.STARTING)
+        with tracing.starting(orchestration_function_name, instance_id, version):
+            path = management.path("orchestrators", *names)
+            response = await self._send("POST", path, {"version": version}, text, tracing.headers())
+            management.expect(response, {200, 201, 202}, instance_id, management.STARTING)
         started = management.read_object(management.body(response), response, instance_id)
         return str(started["id"])
 
@@ -465,7 +465,7 @@ class DurableOrchestrationClient:
         """
         query = {"op": operation_name, **_hub(task_hub_name, connection_name)}
         text = None if operation_input is None else codec.encode_as_json(operation_input)
-        response = await self._send("POST", _entity_path(entityId), query, text, management.trace_headers())
+        response = await self._send("POST", _entity_path(entityId), query, text, tracing.headers())
         management.expect(response, {202}, str(entityId))
 
     async def wait_for_completion(

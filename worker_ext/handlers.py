@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from worker_ext import tracing
 from worker_ext.context import DurableOrchestrationContext
 from worker_ext.entity import DurableEntityContext
 from worker_ext.errors import OrchestrationFailedError
@@ -14,6 +15,7 @@ from worker_ext.protocol.codec import check_size
 from worker_ext.protocol.entity import EntityBatchRequest, Operation
 from worker_ext.protocol.orchestrator import failure_message
 from worker_ext.replay_logs import quiet_while_replaying
+from worker_ext.turn_traces import TurnTrace
 
 OrchestratorFunction = Callable[[DurableOrchestrationContext], Any]
 """User code: a generator function, or a plain function that returns its output at once."""
@@ -55,9 +57,10 @@ def run_turn(context: DurableOrchestrationContext, orchestrator: OrchestratorFun
     executor = context.executor
     executor.start(orchestrator, context)
     try:
-        with quiet_while_replaying(executor):
+        with quiet_while_replaying(executor), TurnTrace(executor) as turn:
             executor.receive(executor.request.history)
             state = executor.state()
+            turn.ended(state)
         if executor.error is not None:
             raise OrchestrationFailedError(check_size(failure_message(state))) from executor.error
         return check_size(state.encode())
@@ -94,7 +97,10 @@ def run_batch(context: DurableEntityContext, batch: Iterable[Operation], entity:
     executor = context.executor
     with _Awaiting(entity) as call:
         for operation in batch:
-            executor.run(operation, call, context)
+            with tracing.operation(executor.request.self, operation.name) as span:
+                error = executor.run(operation, call, context)
+                if error is not None:
+                    tracing.fail(span, error)
     return check_size(executor.state().encode())
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import html
 import re
-import sys
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any, NoReturn
@@ -106,17 +105,6 @@ def path(*segments: str) -> str:
         if segment in ("", ".", ".."):
             raise ValueError(f"expected an ID or a name, found {segment!r}, which would change what is asked for")
     return "/".join(quote(segment, safe="") for segment in segments)
-
-
-def trace_headers() -> dict[str, str]:
-    """The trace context of the caller, where the app uses OpenTelemetry."""
-    if "opentelemetry.trace" not in sys.modules:
-        return {}
-    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-    carrier: dict[str, str] = {}
-    TraceContextTextMapPropagator().inject(carrier)
-    return carrier
 
 
 def filter_query(

@@ -184,15 +184,15 @@ async def test_a_turn_writes_everything_at_once(store: Store) -> None:
     await store.create(new(), OVER, NOW)
     turn = await begin(store)
     turn.custom_status = '"half"'
-    turn.activities = [NewActivity(0, "A", "x"), NewActivity(1, "B", None)]
+    turn.activities = [NewActivity(0, "A", "x", "00-trace"), NewActivity(1, "B", None)]
     turn.timers = [NewTimer(LATER, "fired")]
     turn.children = [(new("child", "c1", "i"), "taken")]
     turn.messages = [NewMessage("i", "to itself", "e1"), NewMessage("nobody", "lost")]
     result = await store.commit(turn)
     activities = await store.pending_activities(0, 10)
-    assert [(item.instance_id, item.task_id, item.name, item.input) for item in activities] == [
-        ("i", 0, "A", "x"),
-        ("i", 1, "B", None),
+    assert [(item.instance_id, item.task_id, item.name, item.input, item.trace_parent) for item in activities] == [
+        ("i", 0, "A", "x", "00-trace"),
+        ("i", 1, "B", None, None),
     ]
     assert result == TurnResult(activities, ["child", "i"])
     assert (await store.history("i"), await texts(store), await texts(store, "child")) == (

@@ -67,7 +67,7 @@ class MortalWorker(ScriptedGateway):
         for future in beside.values():
             future.set_exception(WorkerLostError(ENDED, while_running=True))
 
-    async def run_activity(self, name: str, instance_id: str, input_text: str | None) -> Reply:
+    async def run_activity(self, name: str, instance_id: str, input_text: str | None, trace_parent: str = "") -> Reply:
         key = f"{name} {input_text}"
         self.calls[name, input_text] += 1
         future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
@@ -80,13 +80,13 @@ class MortalWorker(ScriptedGateway):
             self.kill()
         return await future
 
-    async def run_orchestrator(self, name: str, instance_id: str, payload: str) -> Reply:
+    async def run_orchestrator(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
         if name == "Kills":
             self.kill(also=instance_id)
             raise WorkerLostError(ENDED, while_running=True)
         return await super().run_orchestrator(name, instance_id, payload)
 
-    async def run_entity(self, name: str, instance_id: str, payload: str) -> Reply:
+    async def run_entity(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
         if name == "kills":
             self.kill(also=instance_id)
             raise WorkerLostError(ENDED, while_running=True)

@@ -84,7 +84,7 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
         """
 
         def install(user: _AnyFunction) -> FunctionType:
-            return activity_function(user, input_name)
+            return activity_function(user, input_name, activity)
 
         return self._durable(install, ActivityTrigger(input_name, activity))
 

@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from worker_ext import converters
+from worker_ext import converters, tracing
 from worker_ext.errors import AppError
 
 if TYPE_CHECKING:
@@ -95,8 +95,13 @@ def _entity_with_bindings(user: _AnyFunction, context_name: str) -> FunctionType
     return _plain(batch, user, signature, is_async=False, entity_function=user)
 
 
-def activity_function(user: _AnyFunction, input_name: str) -> FunctionType:
-    """The function that a worker is given for an activity; `input_name` is the parameter that takes the input.
+def activity_function(user: _AnyFunction, input_name: str, name: str | None = None) -> FunctionType:
+    """The function that a worker is given for an activity.
+
+    Args:
+        user: The user's function.
+        input_name: The parameter that takes the input.
+        name: What orchestrators call it by; by default the function's name.
 
     Raises:
         AppError: There is no such parameter.
@@ -107,7 +112,9 @@ def activity_function(user: _AnyFunction, input_name: str) -> FunctionType:
     from worker_ext import payloads
 
     call = _with_typed_input(user, input_name, signature) if payloads.is_made(user, input_name) else user
-    return _plain(call, user, signature, is_async=_is_async(user), activity_function=user)
+    is_async = _is_async(user)
+    call = (_traced_async if is_async else _traced)(call, name or user.__name__)
+    return _plain(call, user, signature, is_async=is_async, activity_function=user)
 
 
 def _with_typed_input(user: _AnyFunction, input_name: str, signature: inspect.Signature) -> _AnyFunction:
@@ -126,6 +133,28 @@ def _with_typed_input(user: _AnyFunction, input_name: str, signature: inspect.Si
         if input_name in given.arguments:
             given.arguments[input_name] = readers[0](given.arguments[input_name])
         return user(*given.args, **given.kwargs)
+
+    return call
+
+
+def _traced(activity: _AnyFunction, name: str) -> _AnyFunction:
+    """An activity with a span, where the app uses OpenTelemetry."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not tracing.is_on():
+            return activity(*args, **kwargs)
+        with tracing.activity(name):
+            return activity(*args, **kwargs)
+
+    return call
+
+
+def _traced_async(activity: _AnyFunction, name: str) -> _AnyFunction:
+    async def call(*args: Any, **kwargs: Any) -> Any:
+        if not tracing.is_on():
+            return await activity(*args, **kwargs)
+        with tracing.activity(name):
+            return await activity(*args, **kwargs)
 
     return call
 

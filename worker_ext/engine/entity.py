@@ -46,11 +46,12 @@ class EntityExecutor:
 
     # -- fed by the caller -------------------------------------------------------------------------------------------
 
-    def run(self, operation: Operation, entity: Callable[[Any], Any], context: object) -> None:
-        """Runs one operation; an error of user code is its result."""
+    def run(self, operation: Operation, entity: Callable[[Any], Any], context: object) -> Exception | None:
+        """Runs one operation; an error of user code is its result, and is returned as well."""
         started = self._milliseconds()
         before, sent = (self._exists, self._deleted, self._text), len(self._signals)
         self.operation, self._result = operation, None
+        failure: Exception | None = None
         try:
             entity(context)
             result, text = encode_value(self._result), self._text_now()
@@ -58,15 +59,16 @@ class EntityExecutor:
             self._exists, self._deleted, self._text = before
             self._value = _NOT_READ
             del self._signals[sent:]
-            result, is_error = encode_value(str(error) or type(error).__name__), True
+            result, failure = encode_value(str(error) or type(error).__name__), error
         else:
-            self._text, is_error = text, False
+            self._text = text
         self.operation = None
         self._results.append(
             OperationResult(
-                is_error=is_error, duration=self._milliseconds() - started, start_time=started, result=result
+                is_error=failure is not None, duration=self._milliseconds() - started, start_time=started, result=result
             )
         )
+        return failure
 
     def state(self) -> EntityState:
         """The decision after the operations so far."""

@@ -167,7 +167,8 @@ class ActivityRunner:
             if self._background.is_stopping:
                 raise WorkerLostError("the host is stopping")
             self._begun[activity.instance_id, activity.task_id] = _now()
-            return await self._gateway.run_activity(activity.name, activity.instance_id, activity.input)
+            trace = activity.trace_parent or ""
+            return await self._gateway.run_activity(activity.name, activity.instance_id, activity.input, trace)
 
 
 def _key(activity: Activity) -> str:

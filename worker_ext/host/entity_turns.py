@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import uuid
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from worker_ext.host import entities
@@ -16,6 +17,8 @@ from worker_ext.host.store import Store
 from worker_ext.host.suspects import Suspects
 from worker_ext.host.turn_effects import TurnEffects
 from worker_ext.host.turn_records import entity_record
+from worker_ext.protocol.history import EventRaised, HistoryEvent
+from worker_ext.protocol.traces import carried
 
 _log = logging.getLogger(__name__)
 
@@ -49,7 +52,7 @@ class EntityTurns:
         """
         events = [parse_event(message.event) for message in claim.messages]
         batch = entities.open_batch(claim.entity, events, self._batch_size, _now())
-        reply = await self._invoke(instance_id, batch) if batch.operations else None
+        reply = await self._invoke(instance_id, batch, _first_trace(events)) if batch.operations else None
         turn = entities.decide(
             instance_id, batch, reply, functions=self._functions.known, now=_now(), new_id=new_request_id
         )
@@ -59,7 +62,7 @@ class EntityTurns:
         due = min((timer.due for timer in turn.timers), default=None)
         return TurnEffects(woken=result.woken, due=due)
 
-    async def _invoke(self, instance_id: str, batch: entities.EntityBatch) -> entities.EntityReply:
+    async def _invoke(self, instance_id: str, batch: entities.EntityBatch, trace: str) -> entities.EntityReply:
         name, _ = split_instance(instance_id)
         functions = self._functions.known
         if not functions.has_entity(name):
@@ -68,7 +71,7 @@ class EntityTurns:
         if verdict is not None:
             return self._refuse(instance_id, batch, verdict)
         async with self._suspects.run(instance_id):
-            reply = await self._gateway.run_entity(name, instance_id, entities.payload(instance_id, batch))
+            reply = await self._gateway.run_entity(name, instance_id, entities.payload(instance_id, batch), trace)
         return entities.read_reply(batch, reply)
 
     def _refuse(self, instance_id: str, batch: entities.EntityBatch, text: str) -> entities.EntityReply:
@@ -79,6 +82,12 @@ class EntityTurns:
 def new_request_id() -> str:
     """The id of a message to an entity that was not sent by an orchestrator."""
     return str(uuid.uuid4())
+
+
+def _first_trace(events: Iterable[HistoryEvent]) -> str:
+    """The span of the first message that was told of one: a batch is one invocation."""
+    spans = (carried(event.parent_trace_context) for event in events if isinstance(event, EventRaised))
+    return str(next(filter(None, spans), ""))
 
 
 def _now() -> datetime:

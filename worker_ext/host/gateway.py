@@ -49,15 +49,15 @@ class WorkerGateway(Protocol):
         """The durable names of the functions that can be run; while a worker restarts, those of the last one."""
         ...
 
-    async def run_orchestrator(self, name: str, instance_id: str, payload: str) -> Reply:
-        """Runs an orchestrator on the text of a context payload.
+    async def run_orchestrator(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
+        """Runs an orchestrator on the text of a context payload; `trace_parent` names its span.
 
         Raises:
             WorkerLostError: There is no answer from a worker.
         """
         ...
 
-    async def run_activity(self, name: str, instance_id: str, input_text: str | None) -> Reply:
+    async def run_activity(self, name: str, instance_id: str, input_text: str | None, trace_parent: str = "") -> Reply:
         """Runs an activity; `input_text` is what goes into its datum, None for an empty one.
 
         Raises:
@@ -65,7 +65,7 @@ class WorkerGateway(Protocol):
         """
         ...
 
-    async def run_entity(self, name: str, instance_id: str, payload: str) -> Reply:
+    async def run_entity(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
         """Runs a batch of operations on an entity; `name` is that of its function, `payload` the trigger's text.
 
         Raises:

@@ -276,6 +276,7 @@ def _next_generation(
         version=started.version,
         input=input_text,
         tags=started.tags,
+        parent_trace_context=started.parent_trace_context,
         generation=started.generation,
         timestamp=stamp,
     )

@@ -39,6 +39,7 @@ from worker_ext.host.scheduler import Scheduler
 from worker_ext.host.store import InstanceExistsError
 from worker_ext.protocol.client import TERMINAL_STATUSES
 from worker_ext.protocol.codec import decode_json, encode_value
+from worker_ext.protocol.traces import trace_context
 
 _log = logging.getLogger(__name__)
 
@@ -142,7 +143,8 @@ class ManagementApi:
         self, call: Call, name: str, input_text: str | None, instance_id: str, version: str | None
     ) -> web.Response:
         try:
-            await self._engine.start_instance(name, input_text, instance_id, version)
+            trace = trace_context(call.request.headers.get("traceparent"), call.request.headers.get("tracestate"))
+            await self._engine.start_instance(name, input_text, instance_id, version, trace)
         except InstanceExistsError as error:
             return short_error(409, str(error))
         timeout, interval = call.seconds("timeout"), call.seconds("pollingInterval")

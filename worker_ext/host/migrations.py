@@ -113,4 +113,7 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         ) WITHOUT ROWID
         """,
     ),
+    (  # 5: the span that an activity is part of, as its traceparent
+        "ALTER TABLE activities ADD COLUMN trace_parent TEXT",
+    ),
 )

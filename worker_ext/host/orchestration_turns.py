@@ -21,6 +21,7 @@ from worker_ext.host.turns import Batch, EngineOptions, TimerLimits, Turn, Waiti
 from worker_ext.protocol.codec import format_timespan
 from worker_ext.protocol.history import ExecutionStarted, ExecutionTerminated, HistoryEvent
 from worker_ext.protocol.orchestrator import OrchestratorState
+from worker_ext.protocol.traces import execution_trace
 
 _log = logging.getLogger(__name__)
 
@@ -146,7 +147,8 @@ class OrchestrationTurns:
             text = layout(",".join(map(render, batch.events)))
             payload = self._payloads.write([*layouts, text], batch.started, batch.is_replaying)
             async with self._suspects.run(instance_id):
-                reply = await self._gateway.run_orchestrator(batch.started.name, instance_id, payload)
+                trace = execution_trace(batch.started)
+                reply = await self._gateway.run_orchestrator(batch.started.name, instance_id, payload, trace)
         return kernel.decide(
             history,
             batch,

@@ -83,11 +83,12 @@ class NewTimer(Struct, frozen=True, gc=False):
 
 
 class NewActivity(Struct, frozen=True, gc=False):
-    """An activity that a turn schedules."""
+    """An activity that a turn schedules; `trace_parent` names the span that it is part of."""
 
     task_id: int
     name: str
     input: str | None
+    trace_parent: str | None = None
 
 
 class Activity(Struct, frozen=True, gc=False):
@@ -98,6 +99,7 @@ class Activity(Struct, frozen=True, gc=False):
     task_id: int
     name: str
     input: str | None
+    trace_parent: str | None = None
 
 
 class StoredMessage(Struct, frozen=True, gc=False):

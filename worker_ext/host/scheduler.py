@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 from worker_ext.host import entities
 from worker_ext.host.activity_runner import ActivityRunner
@@ -108,9 +109,21 @@ class Scheduler:
     # ------------------------------------------------------------ clients
 
     async def start_instance(
-        self, name: str, input_text: str | None, instance_id: str | None = None, version: str | None = None
+        self,
+        name: str,
+        input_text: str | None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        trace: dict[str, Any] | None = None,
     ) -> str:
         """Starts an orchestration; `input_text` is JSON text. Returns its id, a new one if none is given.
+
+        Args:
+            name: The orchestrator.
+            input_text: Its input.
+            instance_id: The id; a new one if there is none.
+            version: The version; by default the one of host.json.
+            trace: The trace that it is part of, as events carry it.
 
         Raises:
             InstanceExistsError: An instance of that id is running.
@@ -122,6 +135,7 @@ class Scheduler:
             name=name,
             version=version if version is not None else self._settings.default_version,
             input=input_text,
+            parent_trace_context=trace,
             timestamp=format_timestamp(now),
         )
         replaceable = _REPLACEABLE[self._settings.overridable_existing_instance_states]

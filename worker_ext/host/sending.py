@@ -9,6 +9,7 @@ Source: durable-functions JSON protocol, actions (2.3), reference engine (A.5).
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from worker_ext.host.decisions import Produced, ScheduleActivity, SendRelease, SendRequest, StartChild, StartTimer
 from worker_ext.host.entity_messages import Release, Request, answer, lock_set, split_instance
@@ -28,6 +29,7 @@ from worker_ext.protocol.history import (
     TimerCreated,
     TimerFired,
 )
+from worker_ext.protocol.traces import step_context, step_span
 
 
 class Sender:
@@ -72,11 +74,20 @@ class Sender:
 
     def _activity(self, number: int, wanted: ScheduleActivity) -> None:
         stored = f"[{encode_value(wanted.input)}]" if self._options.store_inputs else None
+        trace = step_context(self._started, number)
         self.events.append(
-            TaskScheduled(name=wanted.name, version="", input=stored, event_id=number, timestamp=self._stamp)
+            TaskScheduled(
+                name=wanted.name,
+                version="",
+                input=stored,
+                parent_trace_context=trace,
+                event_id=number,
+                timestamp=self._stamp,
+            )
         )
         if self._functions.has_activity(wanted.name):
-            self.activities.append(ActivityWork(number, wanted.name, activity_input(wanted.input)))
+            trace_parent = trace["TraceParent"] if trace else None
+            self.activities.append(ActivityWork(number, wanted.name, activity_input(wanted.input), trace_parent))
         else:
             reason = self._functions.no_activity(wanted.name)
             self._answer(TaskFailed(task_scheduled_id=number, reason=reason, timestamp=self._stamp))
@@ -91,12 +102,14 @@ class Sender:
         instance_id = wanted.instance_id or f"{instance.execution_id}:{number}"
         version = wanted.version if wanted.version is not None else self._options.default_version
         input_text = json_text(wanted.input)
+        trace = step_context(self._started, number)
         self.events.append(
             SubOrchestrationInstanceCreated(
                 name=wanted.name,
                 version=version,
                 instance_id=instance_id,
                 input=input_text if self._options.store_inputs else None,
+                client_span_id=step_span(self._started, number).span_id if trace else None,
                 event_id=number,
                 timestamp=self._stamp,
             )
@@ -111,6 +124,7 @@ class Sender:
             name=wanted.name,
             version=version,
             input=input_text,
+            parent_trace_context=trace,
             timestamp=self._stamp,
         )
         taken = SubOrchestrationInstanceFailed(
@@ -162,15 +176,16 @@ class Sender:
 
     def _send(self, number: int, wanted: SendRequest | SendRelease, text: str) -> None:
         self._sent(number, wanted, text)
-        self.messages.append(Message(wanted.target, self._raised(wanted.name, text)))
+        raised = self._raised(wanted.name, text, step_context(self._started, number))
+        self.messages.append(Message(wanted.target, raised))
 
     def _sent(self, number: int, wanted: SendRequest | SendRelease, text: str) -> None:
         self.events.append(
             EventSent(instance_id=wanted.target, name=wanted.name, input=text, event_id=number, timestamp=self._stamp)
         )
 
-    def _raised(self, name: str, text: str) -> EventRaised:
-        return EventRaised(name=name, input=text, timestamp=self._stamp)
+    def _raised(self, name: str, text: str, trace: dict[str, Any] | None = None) -> EventRaised:
+        return EventRaised(name=name, input=text, parent_trace_context=trace, timestamp=self._stamp)
 
     def _answer(self, event: HistoryEvent) -> None:
         """Sends an event to the instance itself, for a task that cannot be carried out."""

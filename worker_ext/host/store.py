@@ -220,8 +220,8 @@ class Store:
 
         def job(connection: sqlite3.Connection) -> list[Activity]:
             rows = connection.execute(
-                "SELECT activity_id, instance_id, task_id, activities.name, activities.input FROM activities"
-                " JOIN instances USING (instance_key)"
+                "SELECT activity_id, instance_id, task_id, activities.name, activities.input, trace_parent"
+                " FROM activities JOIN instances USING (instance_key)"
                 " WHERE activities.hub_key = ? AND activity_id > ? ORDER BY activity_id LIMIT ?",
                 (self._hub_key, after, limit),
             )
@@ -403,11 +403,14 @@ class Store:
             connection.execute(
                 "INSERT INTO history (instance_key, turn, events) VALUES (?, ?, ?)", (key, turn.turn, turn.events)
             )
-        activities = [(self._take_id(), item.task_id, item.name, item.input) for item in turn.activities]
+        activities = [
+            (self._take_id(), item.task_id, item.name, item.input, item.trace_parent) for item in turn.activities
+        ]
         if activities:
             connection.executemany(
-                "INSERT INTO activities (activity_id, hub_key, instance_key, execution_id, task_id, name, input)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                "INSERT INTO activities"
+                " (activity_id, hub_key, instance_key, execution_id, task_id, name, input, trace_parent)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [(item[0], self._hub_key, key, execution_id, *item[1:]) for item in activities],
             )
         if turn.timers:

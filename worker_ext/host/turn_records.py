@@ -32,7 +32,9 @@ def fill(record: TurnRecord, number: int, batch: Batch, turn: Turn, earlier: lis
     record.at = at
     record.turn, record.events = number, render_batch(batch.events, turn.events)
     record.status, record.output, record.custom_status = turn.status, turn.output, turn.custom_status
-    record.activities = [NewActivity(item.task_id, item.name, item.input) for item in turn.activities]
+    record.activities = [
+        NewActivity(item.task_id, item.name, item.input, item.trace_parent) for item in turn.activities
+    ]
     record.timers = [NewTimer(timer.due, render(timer.event)) for timer in turn.timers]
     record.children = [
         (new_instance(child.started), render(child.if_taken)) for sender in turns for child in sender.children

@@ -99,11 +99,12 @@ class Waiting(Struct, frozen=True, gc=False):
 
 
 class ActivityWork(Struct, frozen=True, gc=False):
-    """An activity to run; `input` is what its datum holds."""
+    """An activity to run; `input` is what its datum holds, `trace_parent` names the span that it is part of."""
 
     task_id: int
     name: str
     input: str | None
+    trace_parent: str | None = None
 
 
 class Message(Struct, frozen=True, gc=False):

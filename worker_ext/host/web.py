@@ -167,7 +167,8 @@ class WebServer:
     async def _run(self, request: web.BaseRequest, function: HostFunction, params: dict[str, str]) -> web.Response:
         data = request_data(request, await request.read(), params, raw_body=self._workers.takes_raw_bodies)
         try:
-            return response_from(function, await self._workers.invoke(function, data))
+            trace_parent = request.headers.get("traceparent", "")
+            return response_from(function, await self._workers.invoke(function, data, trace_parent=trace_parent))
         except WorkerLostError as error:
             self._console.error(f"{function.name}: {error}")
             return web.Response(status=500)

@@ -221,7 +221,7 @@ class Workers:
     # ------------------------------------------------------------ work
 
     async def invoke(
-        self, function: HostFunction, trigger_data: pb.TypedData, instance_id: str = ""
+        self, function: HostFunction, trigger_data: pb.TypedData, instance_id: str = "", trace_parent: str = ""
     ) -> pb.InvocationResponse:
         """Runs a function in a worker, each in turn, as often as its retry policy says.
 
@@ -229,22 +229,23 @@ class Workers:
             function: The function.
             trigger_data: What its trigger gives it.
             instance_id: The instance it runs for, where it runs for one.
+            trace_parent: The span it is part of, where it is part of one.
 
         Raises:
             WorkerLostError: There is no worker, or it died or was replaced while it ran the function.
         """
         if function.retry is not None and function.is_retried:
-            return await self._invoke_by(function.retry, function, trigger_data)
-        return await self._invoke(function, trigger_data, instance_id)
+            return await self._invoke_by(function.retry, function, trigger_data, trace_parent)
+        return await self._invoke(function, trigger_data, instance_id, trace_parent)
 
     async def _invoke_by(
-        self, policy: RetryPolicy, function: HostFunction, trigger_data: pb.TypedData
+        self, policy: RetryPolicy, function: HostFunction, trigger_data: pb.TypedData, trace_parent: str
     ) -> pb.InvocationResponse:
         """Runs a function again after each failure, until its policy has no repetition left."""
         failures, last = 0, None
         while True:
             context = retry_context(policy, failures, last)
-            response = await self._invoke(function, trigger_data, retry=context)
+            response = await self._invoke(function, trigger_data, trace_parent=trace_parent, retry=context)
             if response.result.status == pb.StatusResult.Success:
                 return response
             failures, last = failures + 1, response.result.exception
@@ -259,6 +260,7 @@ class Workers:
         function: HostFunction,
         trigger_data: pb.TypedData,
         instance_id: str = "",
+        trace_parent: str = "",
         retry: pb.RetryContext | None = None,
     ) -> pb.InvocationResponse:
         member = await self._ready_member()
@@ -275,7 +277,7 @@ class Workers:
             timer = loop.call_later(limit.total_seconds(), self._replace_worker, member, function, limit)
         try:
             subject = function.name, instance_id
-            response = await member.stream.invoke(function.function_id, inputs, subject=subject, retry=retry)
+            response = await member.stream.invoke(function.function_id, inputs, trace_parent, subject, retry)
         finally:
             if timer is not None:
                 timer.cancel()
@@ -322,23 +324,25 @@ class Workers:
         """The durable names of the orchestrators, activities or entities."""
         return self.catalog.durable_names(kind)
 
-    async def run_orchestrator(self, name: str, instance_id: str, payload: str) -> Reply:
+    async def run_orchestrator(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
         """Runs one turn of an orchestrator."""
-        return await self._run("orchestration", name, instance_id, pb.TypedData(string=payload))
+        return await self._run("orchestration", name, instance_id, pb.TypedData(string=payload), trace_parent)
 
-    async def run_activity(self, name: str, instance_id: str, input_text: str | None) -> Reply:
+    async def run_activity(self, name: str, instance_id: str, input_text: str | None, trace_parent: str = "") -> Reply:
         """Runs an activity; no input is an empty datum."""
-        return await self._run("activity", name, instance_id, pb.TypedData(string=input_text))
+        return await self._run("activity", name, instance_id, pb.TypedData(string=input_text), trace_parent)
 
-    async def run_entity(self, name: str, instance_id: str, payload: str) -> Reply:
+    async def run_entity(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
         """Runs a batch of operations on an entity."""
-        return await self._run("entity", name, instance_id, pb.TypedData(string=payload))
+        return await self._run("entity", name, instance_id, pb.TypedData(string=payload), trace_parent)
 
-    async def _run(self, kind: DurableKind, name: str, instance_id: str, data: pb.TypedData) -> Reply:
+    async def _run(
+        self, kind: DurableKind, name: str, instance_id: str, data: pb.TypedData, trace_parent: str
+    ) -> Reply:
         function = self.catalog.find(kind, name)
         if function is None:
             raise WorkerLostError(f"the worker has no {kind} named {name!r} any more")
-        return _reply(await self.invoke(function, data, instance_id))
+        return _reply(await self.invoke(function, data, instance_id, trace_parent))
 
     # ------------------------------------------------------------ logs
 

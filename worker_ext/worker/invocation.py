@@ -13,6 +13,7 @@ from typing import Any
 
 import azure.functions
 
+from worker_ext import tracing
 from worker_ext.errors import PayloadError
 from worker_ext.rpc import pb
 from worker_ext.worker import bindings, datums, failures
@@ -39,6 +40,7 @@ class Output(azure.functions.Out[Any]):
 def call_sync(function: AppFunction, request: pb.InvocationRequest, reply: pb.InvocationResponse) -> None:
     """Invoke a plain function and fill the reply."""
     INVOCATION_ID.set(request.invocation_id)
+    token = tracing.attach(request.trace_context.trace_parent, request.trace_context.trace_state)
     try:
         arguments = read_arguments(function, request)
         result = function.call(**arguments)
@@ -46,12 +48,14 @@ def call_sync(function: AppFunction, request: pb.InvocationRequest, reply: pb.In
     except BaseException as error:  # noqa: BLE001 - the host waits for an answer, even after sys.exit()
         _fail(reply, error)
     finally:
+        tracing.detach(token)
         _flush_prints()
 
 
 async def call_async(function: AppFunction, request: pb.InvocationRequest, reply: pb.InvocationResponse) -> None:
     """Invoke a coroutine function and fill the reply; a task that is cancelled answers so."""
     INVOCATION_ID.set(request.invocation_id)
+    token = tracing.attach(request.trace_context.trace_parent, request.trace_context.trace_state)
     try:
         arguments = read_arguments(function, request)
         result = await function.call(**arguments)
@@ -65,6 +69,7 @@ async def call_async(function: AppFunction, request: pb.InvocationRequest, reply
     except BaseException as error:  # noqa: BLE001 - the host waits for an answer, even after sys.exit()
         _fail(reply, error)
     finally:
+        tracing.detach(token)
         _flush_prints()
 
 
