@@ -82,7 +82,7 @@ class Host:
 
 @asynccontextmanager
 async def run_host(
-    app: Path, db: str | Path = ":memory:", *, enable_auth: bool = False, reload: bool = False
+    app: Path, db: str | Path | None = ":memory:", *, enable_auth: bool = False, reload: bool = False
 ) -> AsyncIterator[Host]:
     """Runs a host of an app on a free port; what it prints is kept."""
     printed = io.StringIO()

@@ -34,6 +34,11 @@ def pid(req: func.HttpRequest) -> func.HttpResponse:
     return func.HttpResponse(str(os.getpid()))
 
 
+@app.route(route="setting/{name}")
+def setting(req: func.HttpRequest) -> func.HttpResponse:
+    return func.HttpResponse(os.environ.get(req.route_params["name"], ""))
+
+
 @app.route(route="slow")
 async def slow(req: func.HttpRequest) -> func.HttpResponse:
     import asyncio
@@ -66,6 +71,11 @@ def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def write(app: Path, version: str) -> None:
     (app / "function_app.py").write_text(VERSION.replace("VERSION", version))
+
+
+def set_host_json(app: Path, hub: str = "TestHub", **http: str) -> None:
+    extensions = {"durableTask": {"hubName": hub}, "http": http}
+    (app / "host.json").write_text(json.dumps({"version": "2.0", "extensions": extensions}))
 
 
 async def reloaded(host: Host, path: str) -> None:
@@ -106,13 +116,72 @@ class TestReload:
             write(app, "three")
             await reloaded(host, "/api/three")
 
-    async def test_a_change_of_settings_is_pointed_out(self, app: Path) -> None:
+    async def test_settings_that_change_count_and_instances_go_on(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            instance_id = await host.local.scheduler.start_instance("waits", None)
+            set_host_json(app, routePrefix="v2")
+            await reloaded(host, "/v2/one")
+            assert (await host.get("/api/one")).status == 404
+            await host.local.scheduler.raise_event(instance_id, "go", None)
+            instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
+            assert instance is not None
+            assert (instance.status, instance.output) == ("Completed", '"one"')
+
+    async def test_app_settings_that_change_reach_the_app(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            assert (await host.get("/api/setting/COLOUR")).text == ""
+            (app / "local.settings.json").write_text('{"Values": {"COLOUR": "blue"}, "Host": {"CORS": "https://a.b"}}')
+            await host.until(lambda: "The app has been loaded anew." in host.printed.getvalue(), "the reload")
+            assert (await host.get("/api/setting/COLOUR")).text == "blue"
+            answer = await host.send("GET", "/api/one", headers={"Origin": "https://a.b"})
+            assert answer.headers["Access-Control-Allow-Origin"] == "https://a.b"
+
+    async def test_another_task_hub_has_other_instances(self, app: Path, tmp_path: Path) -> None:
+        async with run_host(app, tmp_path / "x.db", reload=True) as host:
+            instance_id = await host.local.scheduler.start_instance("waits", None)
+            set_host_json(app, "Other")
+            await host.until(lambda: host.local.settings.durable.hub_name == "Other", "the other hub")
+            assert await host.local.scheduler.get(instance_id) is None
+            set_host_json(app)
+            await host.until(lambda: host.local.settings.durable.hub_name == "TestHub", "the first hub")
+            assert await host.local.scheduler.get(instance_id) is not None
+
+    async def test_requests_wait_while_settings_change(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            (app / "host.json").write_text('{"version": "2.0", "functionTimeout": "00:10:00"}')
+            while "The app has been loaded anew." not in host.printed.getvalue():
+                assert (await host.get("/api/one")).text == "one"
+
+    @pytest.mark.parametrize(
+        "file, text, message",
+        [
+            ("host.json", '{"version": ', "not valid JSON"),
+            ("host.json", '{"version": "2.0", "functionTimeout": 5}', "functionTimeout: expected"),
+            ("local.settings.json", '{"Values": 5}', "local.settings.json: Values: expected"),
+            ("local.settings.json", '{"Values": {"FUNCTIONS_WORKER_PROCESS_COUNT": "0"}}', "PROCESS_COUNT: expected"),
+        ],
+    )
+    async def test_settings_that_are_none_change_nothing(self, app: Path, file: str, text: str, message: str) -> None:
         async with run_host(app, reload=True) as host:
             before = host.local.workers.pids
-            (app / "host.json").write_text('{"version": "2.0"}')
-            warning = "host.json changed; settings are read when the host starts"
-            await host.until(lambda: warning in host.printed.getvalue(), "the warning")
-            assert host.local.workers.pids == before
+            (app / file).write_text(text)
+            await host.until(lambda: "at the next change." in host.printed.getvalue(), "the reload to fail")
+            assert message in host.printed.getvalue()
+            assert (host.local.workers.pids, (await host.get("/api/one")).text) == (before, "one")
+            (app / file).write_text("{}")
+            await host.until(lambda: "has been loaded anew" in host.printed.getvalue(), "the reload")
+
+    async def test_a_database_that_cannot_be_opened_brings_the_old_settings_back(
+        self, app: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with run_host(app, None, reload=True) as host:
+            instance_id = await host.local.scheduler.start_instance("waits", None)
+            (app / ".worker_ext" / "Broken.db").write_text("no database")
+            set_host_json(app, "Broken")
+            await host.until(lambda: "at the next change." in host.printed.getvalue(), "the reload to fail")
+            assert "Broken.db" in host.printed.getvalue()
+            assert (await host.get("/api/one")).text == "one"
+            assert await host.local.scheduler.get(instance_id) is not None
 
     async def test_without_it_nothing_is_watched(self, app: Path) -> None:
         async with run_host(app) as host:

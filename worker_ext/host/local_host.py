@@ -17,11 +17,12 @@ from typing import TYPE_CHECKING, Self
 
 from worker_ext.errors import HostError
 from worker_ext.host.console import Console
-from worker_ext.host.settings import HostSettings, load_settings
+from worker_ext.host.settings import LOCAL_SETTINGS, HostSettings, load_settings
 
 if TYPE_CHECKING:
     from worker_ext.host.keys import Keys
     from worker_ext.host.scheduler import Scheduler
+    from worker_ext.host.served_app import ServedApp
     from worker_ext.host.store import Store
     from worker_ext.host.workers import Workers
 
@@ -29,7 +30,6 @@ ADDRESS = "127.0.0.1"
 RPC_PORT = 17071
 DATABASE_FOLDER = ".worker_ext"
 IN_MEMORY = ":memory:"
-GRACE = 3.0
 
 
 class LocalHost:
@@ -41,7 +41,7 @@ class LocalHost:
         db: The database file; `:memory:` keeps nothing; None is `.worker_ext/<task hub>.db` in the app's folder.
         console: Where logs go, standard output by default.
         enable_auth: Whether callers must show keys; they are made at the first start and kept in `keys_file`.
-        reload: Whether the app is loaded anew when its files change.
+        reload: Whether the app is loaded anew when its files change, and the settings are read anew when theirs do.
 
     Attributes:
         settings: What host.json and its like say.
@@ -61,14 +61,19 @@ class LocalHost:
         self.settings: HostSettings = load_settings(_app_folder(app_dir), port=port)
         _check_app(self.settings)
         self.database = _database(self.settings, db)
-        self._own_folder = db is None
+        self._port_flag = port
+        self._db = db
         self._asks_for_keys = enable_auth
         self._reloads = reload
         self.console = Console() if console is None else console
         self._cleanup = contextlib.AsyncExitStack()
         self._port = 0
-        self._workers: Workers | None = None
-        self._scheduler: Scheduler | None = None
+        self._public: socket.socket | None = None
+        self._rpc: socket.socket | None = None
+        self._keys: Keys | None = None
+        self._store: Store | None = None
+        self._place: tuple[str, str] | None = None
+        self._app: ServedApp | None = None
 
     @property
     def url(self) -> str:
@@ -78,19 +83,20 @@ class LocalHost:
     @property
     def is_launched(self) -> bool:
         """Whether its worker has been launched."""
-        return self._workers is not None
+        return self._app is not None
 
     @property
     def workers(self) -> Workers:
         """The app's worker."""
-        assert self._workers is not None, "the host has not been started"
-        return self._workers
+        assert self._app is not None, "the host has not been started"
+        return self._app.workers
 
     @property
     def scheduler(self) -> Scheduler:
         """The durable engine."""
-        assert self._scheduler is not None, "the host has not been started"
-        return self._scheduler
+        assert self._app is not None, "the host has not been started"
+        assert self._app.scheduler is not None, "the host has not been started"
+        return self._app.scheduler
 
     async def __aenter__(self) -> Self:
         await self.start()
@@ -117,48 +123,84 @@ class LocalHost:
 
     def kill_now(self) -> None:
         """Ends the worker without waiting for anything; for a host that ends at once."""
-        if self._workers is not None:
-            self._workers.kill_now()
+        if self._app is not None:
+            self._app.workers.kill_now()
 
     async def _start(self) -> None:
-        public = self._bind(self.settings.port)
-        self._port = public.getsockname()[1]
-        rpc = self._bind_rpc() if self.settings.durable.local_rpc_endpoint_enabled else None
-        from worker_ext.host.links import Links
-        from worker_ext.host.workers import Workers
-
-        rpc_url = None if rpc is None else f"http://{ADDRESS}:{rpc.getsockname()[1]}/durabletask/"
-        keys = self._load_keys() if self._asks_for_keys else None
-        links = Links(self.url, rpc_url, self.settings.durable.hub_name, None if keys is None else keys.durable_key)
-        workers = self._workers = Workers(self.settings, self.console, links.client_payload)
-        self._cleanup.push_async_callback(workers.stop, 1.0)
-        await workers.launch(self._port)
-
-        # While the worker starts, the host imports the rest of itself.
-        from worker_ext.host.management import ManagementApi
-        from worker_ext.host.scheduler import Scheduler
-        from worker_ext.host.timer_triggers import TimerTriggers
-        from worker_ext.host.web import WebServer
-
-        store = self._open_store()
-        scheduler = self._scheduler = Scheduler(store, workers, self.settings.durable)
-        forwarded = self.settings.durable.http_settings.use_forwarded_host
-        management = ManagementApi(scheduler, store.queries, links, use_forwarded_host=forwarded)
-        web = WebServer(self.settings, workers, management, self.console, keys)
-        await workers.load()
-        await scheduler.start()
-        self._cleanup.push_async_callback(scheduler.stop, GRACE)
-        await web.start(public, rpc)
-        self._cleanup.push_async_callback(web.stop)
-        timers = TimerTriggers(workers, store.timer_statuses, self.console, self.settings.environment)
-        self._cleanup.push_async_callback(timers.stop)
-        await timers.refresh()
+        self._public = self._bind(self.settings.port)
+        self._port = self._public.getsockname()[1]
+        self._keys = self._load_keys() if self._asks_for_keys else None
+        self._cleanup.push_async_callback(self._end_app)
+        app = self._app = self._make_app(self.settings)
+        await app.launch(self._port)
+        await self._serve(app)
         if self._reloads:
             from worker_ext.host.reload import Reloader
 
-            reloader = Reloader(self.settings.app_dir, workers, self.console, timers.refresh)
+            reloader = Reloader(self.settings.app_dir, self.console, self._reload_app, self._reload_settings)
             self._cleanup.push_async_callback(reloader.stop)
             await reloader.start()
+
+    def _make_app(self, settings: HostSettings) -> ServedApp:
+        """The app with a worker to be launched, which takes longest of all that a start does."""
+        rpc = self._rpc_socket(settings)
+        from worker_ext.host.links import Links
+        from worker_ext.host.served_app import ServedApp
+
+        rpc_url = None if rpc is None else f"http://{ADDRESS}:{rpc.getsockname()[1]}/durabletask/"
+        key = None if self._keys is None else self._keys.durable_key
+        return ServedApp(settings, self.console, Links(self.url, rpc_url, settings.durable.hub_name, key), self._keys)
+
+    async def _serve(self, app: ServedApp) -> None:
+        assert self._public is not None
+        await app.serve(self._store_for(app.settings), self._public, self._rpc)
+
+    async def _end_app(self) -> None:
+        if self._app is not None:
+            await self._app.stop()
+        self._close_store()
+
+    # ------------------------------------------------------------ changes
+
+    async def _reload_app(self) -> None:
+        assert self._app is not None
+        await self._app.reload()
+
+    async def _reload_settings(self) -> None:
+        """Serves the app under the settings as they are now; instances go on.
+
+        Raises:
+            HostError: They cannot be used; the app is served as before.
+        """
+        settings = load_settings(self.settings.app_dir, port=self._port_flag)
+        _check_app(settings)
+        fresh = self._make_app(settings)
+        try:
+            await fresh.launch(self._port)
+            await fresh.load()
+        except BaseException:
+            await fresh.stop()
+            raise
+        for warning in settings.warnings:
+            self.console.warning(warning)
+        if settings.port not in (0, self._port):
+            self.console.warning(f"{LOCAL_SETTINGS}: port {settings.port} is taken at the next start, not now")
+        await self._replace_app(fresh)
+
+    async def _replace_app(self, fresh: ServedApp) -> None:
+        old = self._app
+        assert old is not None
+        await old.stop()
+        self._app = fresh
+        try:
+            await self._serve(fresh)
+        except BaseException:
+            await fresh.stop()
+            self._app = self._make_app(old.settings)
+            await self._app.launch(self._port)
+            await self._serve(self._app)
+            raise
+        self.settings = fresh.settings
 
     @property
     def keys_file(self) -> Path:
@@ -176,14 +218,33 @@ class LocalHost:
         _make_folder(self.keys_file.parent)
         return load_keys(self.keys_file)
 
-    def _open_store(self) -> Store:
+    def _store_for(self, settings: HostSettings) -> Store:
+        """The store of the task hub that settings name: the one that is open, if it is that."""
         from worker_ext.host.store import Store
 
-        if self._own_folder:
-            _make_folder(Path(self.database).parent)
-        store = Store(self.database, self.settings.durable.hub_name)
-        self._cleanup.callback(store.close)
-        return store
+        database = _database(settings, self._db)
+        place = database, settings.durable.hub_name
+        if self._store is None or self._place != place:
+            self._close_store()
+            if self._db is None:
+                _make_folder(Path(database).parent)
+            self._store, self._place, self.database = Store(*place), place, database
+        return self._store
+
+    def _close_store(self) -> None:
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+
+    def _rpc_socket(self, settings: HostSettings) -> socket.socket | None:
+        """The listener for the app's own clients, where settings want one."""
+        if not settings.durable.local_rpc_endpoint_enabled:
+            if self._rpc is not None:
+                self._rpc.close()
+            self._rpc = None
+        elif self._rpc is None:
+            self._rpc = self._bind_rpc()
+        return self._rpc
 
     def _bind(self, port: int) -> socket.socket:
         """A listening socket; who connects before the host is ready waits for it."""

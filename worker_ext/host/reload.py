@@ -1,7 +1,9 @@
 """Loads the app anew when its files change, without losing instances.
 
-A change of Python files or of a function.json starts new workers, which take over once they have loaded the app; if
-they cannot, the old ones go on, the reason is shown, and the next change is waited for. Settings are read at start.
+A change of Python files or of a function.json starts new workers, which take over once they have loaded the app. After
+a change of host.json or local.settings.json the host serves the app under the new settings: requests wait for it, and
+what runs for longer than a few seconds is run again. If anything is in the way, all goes on as before, the reason is
+shown, and the next change is waited for.
 
 Source: worker protocol, failure handling in the host: a restart after 300 ms of quiet.
 """
@@ -15,7 +17,6 @@ from pathlib import Path
 from worker_ext.errors import HostError
 from worker_ext.host.console import Console
 from worker_ext.host.settings import HOST_JSON, LOCAL_SETTINGS
-from worker_ext.host.workers import Workers
 
 QUIET_MILLISECONDS = 300
 _SETTINGS = frozenset({HOST_JSON, LOCAL_SETTINGS})
@@ -27,16 +28,22 @@ class Reloader:
 
     Args:
         app_dir: The folder.
-        workers: What runs the app.
         console: Where reloads are shown.
-        after: Called after each reload that succeeded.
+        reload_app: Loads the app anew; HostError says why that cannot be done.
+        reload_settings: Reads the settings anew and loads the app under them, likewise.
     """
 
-    def __init__(self, app_dir: Path, workers: Workers, console: Console, after: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        app_dir: Path,
+        console: Console,
+        reload_app: Callable[[], Awaitable[None]],
+        reload_settings: Callable[[], Awaitable[None]],
+    ) -> None:
         self._app_dir = app_dir
-        self._workers = workers
         self._console = console
-        self._after = after
+        self._reload_app = reload_app
+        self._reload_settings = reload_settings
         self._watch: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
 
@@ -74,18 +81,14 @@ class Reloader:
 
     async def _changed(self, paths: Iterable[str]) -> None:
         names = sorted(str(Path(path).relative_to(self._app_dir)) for path in paths)
-        if settings := [name for name in names if name in _SETTINGS]:
-            self._console.warning(f"{', '.join(settings)} changed; settings are read when the host starts")
-        names = [name for name in names if name not in _SETTINGS]
-        if not names:
-            return
-        self._console.info(f"{_listed(names)} changed; the app is loaded anew")
+        is_of_settings = not _SETTINGS.isdisjoint(names)
+        what = "settings are read and the app is loaded anew" if is_of_settings else "the app is loaded anew"
+        self._console.info(f"{_listed(names)} changed; {what}")
         try:
-            await self._workers.reload()
+            await (self._reload_settings() if is_of_settings else self._reload_app())
         except HostError as error:
             self._console.error(f"{error}\nThe app as it was before goes on; it is loaded anew at the next change.")
             return
-        await self._after()
         self._console.info("The app has been loaded anew.")
 
 
