@@ -21,6 +21,7 @@ from worker_ext.rpc import pb
 
 CASES = [
     Case("v2", "proxy", "3.13"),
+    Case("v2", "proxy", "3.14"),
     Case("v2", "own", "3.11"),
     Case("v2", "own", "3.12"),
     Case("v2", "own", "3.13"),

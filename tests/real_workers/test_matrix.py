@@ -37,6 +37,8 @@ CASES = [
     Case("v2", "proxy", "3.13", "azure"),
     Case("v1", "proxy", "3.13"),
     Case("v1", "proxy", "3.13", "azure"),
+    Case("v2", "proxy", "3.14"),
+    Case("v1", "proxy", "3.14"),
     Case("v1", "old", "3.11"),
     Case("v2", "own", "3.11"),
     Case("v1", "own", "3.11"),
@@ -49,6 +51,7 @@ CASES = [
     Case("v1", "own", "3.13", more=HANDLERS),
     Case("v2", "own", "3.14"),
     Case("v1", "own", "3.14"),
+    Case("v2", "own", "3.14", more=HANDLERS),
 ]
 SDK = {"3.11": "1", "3.12": "1", "3.13": "2", "3.14": "2"}
 """The major version of azure-functions that each Python can have."""

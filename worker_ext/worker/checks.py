@@ -7,6 +7,7 @@ Rule: parameters and bindings match by name, annotations are classes that the bi
 from __future__ import annotations
 
 import inspect
+import sys
 import types
 import typing
 from collections.abc import Callable, Mapping, Sequence
@@ -64,27 +65,28 @@ class Source:
     """The place where bindings are declared: how an error names it, and what differs there.
 
     Attributes:
-        takes_wrappers: Whether objects will do that wrap a function, such as those of `functools.lru_cache`; where
-            functions are found by decorators, the real workers ask for the file of the object, which has none.
+        takes_objects: Whether objects that can be called will do; where functions are found by decorators, the real
+            workers ask for the file of the object, which has none. Before Python 3.14 they must wrap a function, as
+            those of `functools.lru_cache` do: annotations cannot be read from others.
     """
 
     bind: str
     name_there: str
     bind_output: str
-    takes_wrappers: bool
+    takes_objects: bool
 
 
 DECORATORS = Source(
     bind="bind it with a decorator whose argument name is the same",
     name_there="the argument name in the decorator",
     bind_output="bind it with an output decorator",
-    takes_wrappers=False,
+    takes_objects=False,
 )
 FUNCTION_JSON = Source(
     bind="add a binding of that name to function.json",
     name_there="the name in function.json",
     bind_output='give its binding in function.json the direction "out"',
-    takes_wrappers=True,
+    takes_objects=True,
 )
 
 
@@ -104,8 +106,8 @@ def check_function(
 
 class _Check:
     def __init__(self, function: Callable[..., Any], declared: Sequence[Binding], source: Source) -> None:
-        is_wrapper = source.takes_wrappers and hasattr(function, "__wrapped__")
-        if not is_wrapper and not (inspect.isroutine(function) and hasattr(function, "__code__")):
+        is_taken = source.takes_objects and (sys.version_info >= (3, 14) or hasattr(function, "__wrapped__"))
+        if not is_taken and not (inspect.isroutine(function) and hasattr(function, "__code__")):
             raise AppError(
                 f"it is an object of type {type(function).__name__!r}; only functions written with 'def' or 'async "
                 "def' can be served. Let such a function call it"
