@@ -96,11 +96,15 @@ def run_batch(context: DurableEntityContext, batch: Iterable[Operation], entity:
     """
     executor = context.executor
     with _Awaiting(entity) as call:
-        for operation in batch:
-            with tracing.operation(executor.request.self, operation.name) as span:
-                error = executor.run(operation, call, context)
-                if error is not None:
-                    tracing.fail(span, error)
+        if not tracing.is_on():
+            for operation in batch:
+                executor.run(operation, call, context)
+        else:
+            for operation in batch:
+                with tracing.operation(executor.request.self, operation.name) as span:
+                    error = executor.run(operation, call, context)
+                    if error is not None:
+                        tracing.fail(span, error)
     return check_size(executor.state().encode())
 
 

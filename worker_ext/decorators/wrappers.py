@@ -112,9 +112,7 @@ def activity_function(user: _AnyFunction, input_name: str, name: str | None = No
     from worker_ext import payloads
 
     call = _with_typed_input(user, input_name, signature) if payloads.is_made(user, input_name) else user
-    is_async = _is_async(user)
-    call = (_traced_async if is_async else _traced)(call, name or user.__name__)
-    return _plain(call, user, signature, is_async=is_async, activity_function=user)
+    return _plain(call, user, signature, is_async=_is_async(user), span=name or user.__name__, activity_function=user)
 
 
 def _with_typed_input(user: _AnyFunction, input_name: str, signature: inspect.Signature) -> _AnyFunction:
@@ -133,28 +131,6 @@ def _with_typed_input(user: _AnyFunction, input_name: str, signature: inspect.Si
         if input_name in given.arguments:
             given.arguments[input_name] = readers[0](given.arguments[input_name])
         return user(*given.args, **given.kwargs)
-
-    return call
-
-
-def _traced(activity: _AnyFunction, name: str) -> _AnyFunction:
-    """An activity with a span, where the app uses OpenTelemetry."""
-
-    def call(*args: Any, **kwargs: Any) -> Any:
-        if not tracing.is_on():
-            return activity(*args, **kwargs)
-        with tracing.activity(name):
-            return activity(*args, **kwargs)
-
-    return call
-
-
-def _traced_async(activity: _AnyFunction, name: str) -> _AnyFunction:
-    async def call(*args: Any, **kwargs: Any) -> Any:
-        if not tracing.is_on():
-            return await activity(*args, **kwargs)
-        with tracing.activity(name):
-            return await activity(*args, **kwargs)
 
     return call
 
@@ -192,15 +168,24 @@ def _body(*args: Any, **kwargs: Any) -> str:
 
 
 def _plain(
-    call: _AnyFunction, user: _AnyFunction, signature: inspect.Signature, *, is_async: bool, **attributes: _AnyFunction
+    call: _AnyFunction,
+    user: _AnyFunction,
+    signature: inspect.Signature,
+    *,
+    is_async: bool,
+    span: str | None = None,
+    **attributes: _AnyFunction,
 ) -> FunctionType:
     """A plain function that calls `call` and shows itself to workers as the user's, with the given signature.
 
     It has the user's globals, where annotations that are still text are looked up, and no `__wrapped__`, which would
-    lead to the hidden annotations.
+    lead to the hidden annotations. Where it has a name for a span, its calls are traced.
     """
     source = inspect.unwrap(user)
-    function = _forward_async(call) if is_async else _forward(call)
+    if span is not None:
+        function = _trace_async(call, span) if is_async else _trace(call, span)
+    else:
+        function = _forward_async(call) if is_async else _forward(call)
     code = function.__code__
     if isinstance(source, FunctionType):
         file, line = source.__code__.co_filename, source.__code__.co_firstlineno
@@ -233,6 +218,32 @@ def _forward(call: _AnyFunction) -> FunctionType:
 def _forward_async(call: _AnyFunction) -> FunctionType:
     async def function(*args: Any, **kwargs: Any) -> Any:
         return await call(*args, **kwargs)
+
+    assert isinstance(function, FunctionType)
+    return function
+
+
+def _trace(call: _AnyFunction, name: str) -> FunctionType:
+    is_on, span = tracing.is_on, tracing.activity  # not by their names: the function has the user's globals
+
+    def function(*args: Any, **kwargs: Any) -> Any:
+        if not is_on():
+            return call(*args, **kwargs)
+        with span(name):
+            return call(*args, **kwargs)
+
+    assert isinstance(function, FunctionType)
+    return function
+
+
+def _trace_async(call: _AnyFunction, name: str) -> FunctionType:
+    is_on, span = tracing.is_on, tracing.activity
+
+    async def function(*args: Any, **kwargs: Any) -> Any:
+        if not is_on():
+            return await call(*args, **kwargs)
+        with span(name):
+            return await call(*args, **kwargs)
 
     assert isinstance(function, FunctionType)
     return function
