@@ -6,14 +6,14 @@ The context keeps no state; the executor does.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, overload
 from uuid import UUID
 
 from worker_ext import payloads
 from worker_ext.engine.http import HttpPolicy, HttpTask
-from worker_ext.engine.locks import LockScope, request_lock
+from worker_ext.engine.locks import HeldLocks, LockScope, request_lock
 from worker_ext.engine.orchestration import OrchestrationExecutor
 from worker_ext.engine.retries import PolicyRetryTask, RetryOptions, RetryTask
 from worker_ext.engine.tasks import (
@@ -36,14 +36,33 @@ from worker_ext.protocol.durable_http import DurableHttpRequest, TokenSource
 from worker_ext.protocol.entity import EntityId
 from worker_ext.protocol.history import ExecutionStarted
 from worker_ext.protocol.orchestrator import OrchestratorRequest
+from worker_ext.references import FunctionRef, name_of
 from worker_ext.trigger_view import FunctionContext, HistoryEvent, TriggerView
 
-FunctionRef = str | Callable[..., Any]
-"""A function by its registered name, or the decorated function itself."""
+In = TypeVar("In")
+R = TypeVar("R")
+T = TypeVar("T")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T4 = TypeVar("T4")
+T5 = TypeVar("T5")
+Member = TypeVar("Member", bound=Task)
+
+if TYPE_CHECKING:
+    import typing_extensions
+    from typing_extensions import TypeForm
+
+    InputT_co = typing_extensions.TypeVar("InputT_co", covariant=True, default=Any)
+else:
+    InputT_co = TypeVar("InputT_co", covariant=True)
 
 
-class DurableOrchestrationContext:
+class DurableOrchestrationContext(Generic[InputT_co]):
     """The orchestrator's view of its instance: what it was given, the replay-safe clock, and everything it may start.
+
+    Type checkers know the input of an orchestrator that is written with `DurableOrchestrationContext[Order]`, and
+    whether those that start it pass one.
 
     Args:
         executor: The executor of this turn; it owns the state.
@@ -75,7 +94,11 @@ class DurableOrchestrationContext:
 
     # -- what the orchestrator was given -----------------------------------------------------------------------------
 
-    def get_input(self, expected_type: type | None = None) -> Any:
+    @overload
+    def get_input(self, expected_type: None = None) -> InputT_co: ...
+    @overload
+    def get_input(self, expected_type: TypeForm[T]) -> T: ...
+    def get_input(self, expected_type: Any = None) -> Any:
         """The input of this instance, or None where it has none.
 
         Args:
@@ -137,7 +160,36 @@ class DurableOrchestrationContext:
 
     # -- activities and sub-orchestrations ---------------------------------------------------------------------------
 
-    def call_activity(self, name: FunctionRef, input_: Any = None, expected_type: type | None = None) -> Task:
+    @overload
+    def call_activity(
+        self, name: Callable[Concatenate[In, ...], Coroutine[Any, Any, R]], input_: In, expected_type: None = None
+    ) -> Task[R]: ...
+    @overload
+    def call_activity(
+        self, name: Callable[Concatenate[In, ...], R], input_: In, expected_type: None = None
+    ) -> Task[R]: ...
+    @overload
+    def call_activity(
+        self,
+        name: Callable[Concatenate[None, ...], Coroutine[Any, Any, R]],
+        input_: None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_activity(
+        self, name: Callable[Concatenate[None, ...], R], input_: None = None, expected_type: None = None
+    ) -> Task[R]: ...
+    @overload
+    def call_activity(self, name: str, input_: Any = None, expected_type: None = None) -> Task: ...
+    @overload
+    def call_activity(
+        self, name: str | Callable[Concatenate[In, ...], Any], input_: In, expected_type: TypeForm[T]
+    ) -> Task[T]: ...
+    @overload
+    def call_activity(
+        self, name: str | Callable[Concatenate[None, ...], Any], input_: None = None, *, expected_type: TypeForm[T]
+    ) -> Task[T]: ...
+    def call_activity(self, name: FunctionRef, input_: Any = None, expected_type: Any = None) -> Task:
         """Runs an activity; the task gives its result.
 
         Args:
@@ -151,18 +203,71 @@ class DurableOrchestrationContext:
         if expected_type is None and isinstance(name, str) and name:
             action = actions.CallActivity(function_name=name, input=encode_value(input_))
             return Leaf(self._schedule, action, name)
-        action = actions.CallActivity(function_name=_name_of(name, "activity"), input=encode_value(input_))
+        action = actions.CallActivity(function_name=name_of(name, "activity"), input=encode_value(input_))
         return leaf_for(self._schedule, action, action.function_name, self._decoder(name, expected_type))
 
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: Callable[Concatenate[In, ...], Coroutine[Any, Any, R]],
+        retry_options: RetryOptions,
+        input_: In,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: Callable[Concatenate[In, ...], R],
+        retry_options: RetryOptions,
+        input_: In,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: Callable[Concatenate[None, ...], Coroutine[Any, Any, R]],
+        retry_options: RetryOptions,
+        input_: None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: Callable[Concatenate[None, ...], R],
+        retry_options: RetryOptions,
+        input_: None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_activity_with_retry(
+        self, name: str, retry_options: RetryOptions, input_: Any = None, expected_type: None = None
+    ) -> Task: ...
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: str | Callable[Concatenate[In, ...], Any],
+        retry_options: RetryOptions,
+        input_: In,
+        expected_type: TypeForm[T],
+    ) -> Task[T]: ...
+    @overload
+    def call_activity_with_retry(
+        self,
+        name: str | Callable[Concatenate[None, ...], Any],
+        retry_options: RetryOptions,
+        input_: None = None,
+        *,
+        expected_type: TypeForm[T],
+    ) -> Task[T]: ...
     def call_activity_with_retry(
         self,
         name: FunctionRef,
         retry_options: RetryOptions,
         input_: Any = None,
-        expected_type: type | None = None,
+        expected_type: Any = None,
     ) -> Task:
         """Runs an activity, again when it fails; the task fails with the last attempt."""
-        attempt = actions.CallActivity(function_name=_name_of(name, "activity"), input=encode_value(input_))
+        attempt = actions.CallActivity(function_name=name_of(name, "activity"), input=encode_value(input_))
         decode = self._decoder(name, expected_type)
         if retry_options.needs_worker or self._schedule.loop is not None:
             return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
@@ -171,13 +276,78 @@ class DurableOrchestrationContext:
         )
         return RetryTask(self._schedule, retry_options, action, attempt, decode)
 
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: Callable[[DurableOrchestrationContext[In]], Generator[Any, Any, R] | Coroutine[Any, Any, R]],
+        input_: In,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: Callable[[DurableOrchestrationContext[In]], R],
+        input_: In,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: Callable[[DurableOrchestrationContext[None]], Generator[Any, Any, R] | Coroutine[Any, Any, R]],
+        input_: None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: Callable[[DurableOrchestrationContext[None]], R],
+        input_: None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str | Callable[[DurableOrchestrationContext[In]], Any],
+        input_: In,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: TypeForm[T],
+    ) -> Task[T]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: str | Callable[[DurableOrchestrationContext[None]], Any],
+        input_: None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: TypeForm[T],
+    ) -> Task[T]: ...
     def call_sub_orchestrator(
         self,
         name: FunctionRef,
         input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
-        expected_type: type | None = None,
+        expected_type: Any = None,
     ) -> Task:
         """Starts a child orchestration; the task gives its output.
 
@@ -194,6 +364,78 @@ class DurableOrchestrationContext:
         action = _child(name, input_, instance_id, version)
         return leaf_for(self._schedule, action, action.function_name, self._decoder(name, expected_type))
 
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: Callable[[DurableOrchestrationContext[In]], Generator[Any, Any, R] | Coroutine[Any, Any, R]],
+        retry_options: RetryOptions,
+        input_: In,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: Callable[[DurableOrchestrationContext[In]], R],
+        retry_options: RetryOptions,
+        input_: In,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: Callable[[DurableOrchestrationContext[None]], Generator[Any, Any, R] | Coroutine[Any, Any, R]],
+        retry_options: RetryOptions,
+        input_: None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: Callable[[DurableOrchestrationContext[None]], R],
+        retry_options: RetryOptions,
+        input_: None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str,
+        retry_options: RetryOptions,
+        input_: Any = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | Callable[[DurableOrchestrationContext[In]], Any],
+        retry_options: RetryOptions,
+        input_: In,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: TypeForm[T],
+    ) -> Task[T]: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: str | Callable[[DurableOrchestrationContext[None]], Any],
+        retry_options: RetryOptions,
+        input_: None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        *,
+        expected_type: TypeForm[T],
+    ) -> Task[T]: ...
     def call_sub_orchestrator_with_retry(
         self,
         name: FunctionRef,
@@ -201,7 +443,7 @@ class DurableOrchestrationContext:
         input_: Any = None,
         instance_id: str | None = None,
         version: str | None = None,
-        expected_type: type | None = None,
+        expected_type: Any = None,
     ) -> Task:
         """Starts a child orchestration, again when it fails; the task fails with the last attempt."""
         attempt = _child(name, input_, instance_id, version)
@@ -231,8 +473,16 @@ class DurableOrchestrationContext:
         end = self._schedule.now + fire_at if isinstance(fire_at, timedelta) else _utc(fire_at)
         return timer_until(self._schedule, end)
 
+    @overload
     def wait_for_external_event(
-        self, name: str, expected_type: type | None = None, *, timeout: timedelta | None = None
+        self, name: str, expected_type: None = None, *, timeout: timedelta | None = None
+    ) -> WaitTask | EventOrTimeoutTask: ...
+    @overload
+    def wait_for_external_event(
+        self, name: str, expected_type: TypeForm[T], *, timeout: timedelta | None = None
+    ) -> WaitTask[T] | EventOrTimeoutTask[T]: ...
+    def wait_for_external_event(
+        self, name: str, expected_type: Any = None, *, timeout: timedelta | None = None
     ) -> WaitTask | EventOrTimeoutTask:
         """Waits for an event; the task gives its payload. Names ignore case; each event is delivered once.
 
@@ -269,7 +519,7 @@ class DurableOrchestrationContext:
         timeout: timedelta | None = None,
         retry_options: RetryOptions | None = None,
         status_codes_to_retry: Sequence[int] = (),
-    ) -> Task:
+    ) -> Task[dict[str, Any]]:
         """Has the host send an HTTP request; the task gives `{"statusCode", "headers", "content"}`.
 
         Args:
@@ -300,12 +550,37 @@ class DurableOrchestrationContext:
 
     # -- entities ----------------------------------------------------------------------------------------------------
 
+    @overload
     def call_entity(
         self,
         entityId: EntityId,  # noqa: N803
         operationName: str,  # noqa: N803
         operationInput: Any = None,  # noqa: N803
-        expected_type: type | None = None,
+        expected_type: None = None,
+    ) -> Task: ...
+    @overload
+    def call_entity(
+        self,
+        entityId: EntityId,  # noqa: N803
+        operationName: str,  # noqa: N803
+        operationInput: Any = None,  # noqa: N803
+        *,
+        expected_type: TypeForm[T],
+    ) -> Task[T]: ...
+    @overload
+    def call_entity(
+        self,
+        entityId: EntityId,  # noqa: N803
+        operationName: str,  # noqa: N803
+        operationInput: Any,  # noqa: N803
+        expected_type: TypeForm[T],
+    ) -> Task[T]: ...
+    def call_entity(
+        self,
+        entityId: EntityId,  # noqa: N803
+        operationName: str,  # noqa: N803
+        operationInput: Any = None,  # noqa: N803
+        expected_type: Any = None,
     ) -> Task:
         """Runs an operation of an entity; the task gives its result.
 
@@ -330,7 +605,7 @@ class DurableOrchestrationContext:
         operationInput: Any = None,  # noqa: N803
         *,
         deliver_at: datetime | timedelta | None = None,
-    ) -> Task:
+    ) -> Task[None]:
         """Sends an operation to an entity without waiting for it; the task is complete at once.
 
         Args:
@@ -353,7 +628,7 @@ class DurableOrchestrationContext:
             action = actions.ScheduledSignalEntity(**message, fire_at=format_microseconds(due))
         return self._executor.signal(action)
 
-    def lock_entities(self, *entities: EntityId) -> Task:
+    def lock_entities(self, *entities: EntityId) -> Task[HeldLocks]:
         """Locks entities, so that until their release only this orchestration reaches them.
 
             with (yield context.lock_entities(source, target)):
@@ -399,8 +674,28 @@ class DurableOrchestrationContext:
 
     # -- several at once ---------------------------------------------------------------------------------------------
 
+    @overload
+    def task_all(  # type: ignore[overload-overlap]  # a tuple is a sequence too; as in asyncio.gather it is told apart
+        self, activities: tuple[Task[T1], Task[T2]], *, fail_fast: bool = True
+    ) -> Task[tuple[T1, T2]]: ...
+    @overload
+    def task_all(  # type: ignore[overload-overlap]
+        self, activities: tuple[Task[T1], Task[T2], Task[T3]], *, fail_fast: bool = True
+    ) -> Task[tuple[T1, T2, T3]]: ...
+    @overload
+    def task_all(  # type: ignore[overload-overlap]
+        self, activities: tuple[Task[T1], Task[T2], Task[T3], Task[T4]], *, fail_fast: bool = True
+    ) -> Task[tuple[T1, T2, T3, T4]]: ...
+    @overload
+    def task_all(  # type: ignore[overload-overlap]
+        self, activities: tuple[Task[T1], Task[T2], Task[T3], Task[T4], Task[T5]], *, fail_fast: bool = True
+    ) -> Task[tuple[T1, T2, T3, T4, T5]]: ...
+    @overload
+    def task_all(self, activities: Sequence[Task[T]], *, fail_fast: bool = True) -> Task[list[T]]: ...
     def task_all(self, activities: Sequence[Task], *, fail_fast: bool = True) -> Task:
-        """All of them: the task gives the results in order; of none of them `[]`.
+        """All of them: the task gives the list of their results in order; of none of them `[]`.
+
+        Of a tuple of up to five tasks type checkers know the result of each, as they do of `asyncio.gather`.
 
         Args:
             activities: The tasks.
@@ -409,7 +704,7 @@ class DurableOrchestrationContext:
         """
         return WhenAllTask(self._schedule, activities) if fail_fast else WhenAllSettledTask(self._schedule, activities)
 
-    def task_any(self, activities: Sequence[Task]) -> Task:
+    def task_any(self, activities: Sequence[Member]) -> Task[Member]:
         """The first of them: the task gives the member that completed first, whether well or badly.
 
         Raises:
@@ -467,7 +762,7 @@ class DurableOrchestrationContext:
 
 def _child(name: FunctionRef, input_: Any, instance_id: str | None, version: str | None) -> actions.CallSubOrchestrator:
     return actions.CallSubOrchestrator(
-        function_name=_name_of(name, "orchestration"),
+        function_name=name_of(name, "orchestration"),
         input=encode_value(input_),
         instance_id=instance_id,
         version=version,
@@ -489,27 +784,3 @@ def _utc(time: datetime) -> datetime:
             "timedelta(...), a timedelta, or a datetime with a zone"
         )
     return time if time.tzinfo is UTC else time.astimezone(UTC)
-
-
-def _name_of(function: FunctionRef, kind: str) -> str:
-    """The registered name of a function.
-
-    Raises:
-        ValueError: The name is empty, or a function was passed that is not decorated as what is called here.
-    """
-    if isinstance(function, str):
-        if not function:
-            raise ValueError("function_name cannot be empty")
-        return function
-    registered = getattr(function, "_function", None)
-    if registered is None:
-        raise ValueError(
-            f"{function!r} is not registered as a function of the app. Decorate it with `{kind}_trigger`, or pass the "
-            "name it is registered under"
-        )
-    trigger = registered.get_trigger()
-    if trigger is None or trigger.type != f"{kind}Trigger":
-        found = "no trigger" if trigger is None else f"a {trigger.type}"
-        raise ValueError(f"{registered.get_function_name()} has {found}, expected a {kind}Trigger")
-    name = getattr(trigger, kind, None) or registered.get_function_name()
-    return str(name)

@@ -241,3 +241,38 @@ def test_all_failures_are_reported_together_when_asked_for() -> None:
     assert not replay(orchestrator, history).is_done
     turn = replay(orchestrator, history.batch().failed(2, "c", ""))
     assert turn.output == ["2 of 3 tasks failed (2 sub-exceptions)", "b \n ", "c \n "]
+
+
+class TestYieldFrom:
+    """`yield from task` is `yield task` with a result that type checkers know."""
+
+    def both(self, context: Context) -> Steps:
+        first = yield from context.call_activity("A")
+        try:
+            yield from context.call_activity("A", first)
+        except df.TaskFailedError as error:
+            return [first, str(error)]
+
+    def test_it_gives_the_result_or_raises_the_failure(self) -> None:
+        history = begun().scheduled("A", 0).batch().completed(0, 7)
+        turn = replay(self.both, history)
+        assert list(turn.actions) == [A, CallActivity(function_name="A", input="7")]
+        history.scheduled("A", 1).batch().failed(1, "no", "none")
+        assert replay(self.both, history).output == [7, "no \n none"]
+
+    def test_what_waits_for_it_gets_the_value_of_a_compound(self) -> None:
+        def orchestrator(context: Context) -> Steps:
+            tasks = [context.call_activity("A"), context.call_activity("A")]
+            winner = yield from context.task_any(tasks)
+            return [tasks.index(winner), (yield from context.task_all(tasks))]
+
+        history = begun().scheduled("A", 0).scheduled("A", 1).batch().completed(1, "b").completed(0, "a")
+        assert replay(orchestrator, history).output == [1, ["a", "b"]]
+
+    def test_the_line_of_an_error_is_the_users(self) -> None:
+        def orchestrator(context: Context) -> Steps:
+            yield from context.call_activity("A")
+
+        error = replay(orchestrator, begun().scheduled("B", 0).batch().completed(0)).error
+        assert isinstance(error, df.NonDeterminismError)
+        assert error.location == f"{__file__}:{orchestrator.__code__.co_firstlineno + 1}"

@@ -43,7 +43,7 @@ class HttpPolicy:
     statuses: Sequence[int]
 
 
-class HttpTask(SteppedTask):
+class HttpTask(SteppedTask[dict[str, Any]]):
     """A durable HTTP call; its value is the last answer as the extension gives it."""
 
     __slots__ = ("_attempts", "_policy", "_request", "_started")

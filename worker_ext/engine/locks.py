@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker_ext.engine.orchestration import OrchestrationExecutor
 
 
-class LockTask(Leaf):
+class LockTask(Leaf["HeldLocks"]):
     """A request for a set of entities; its value is the `HeldLocks`."""
 
     __slots__ = ("_executor", "ids")

@@ -10,6 +10,7 @@ Source: durable-functions JSON protocol, sections 4.1 to 4.8 and 4.11.
 from __future__ import annotations
 
 import inspect
+import os.path
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -60,6 +61,9 @@ if TYPE_CHECKING:
 Steps = Generator[Any, Any, Any]
 """User code that has been started and can be resumed."""
 
+
+_PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
+"""The folder of this package's own code."""
 
 _CLOSINGS = 100
 """How often code that waits is asked to end: a `finally` may hold that many yields."""
@@ -602,14 +606,15 @@ class OrchestrationExecutor:
         return leaves[leaf_id] if 0 <= leaf_id < len(leaves) else None
 
     def _location(self) -> str | None:
-        """The source line at which user code waits."""
+        """The source line at which user code waits; lines of this package, as in a flow helper, are not it."""
         steps: Any = self._steps if self._branches is None else self._branches.coroutine
         line = None
         while steps is not None:
             frame = getattr(steps, "gi_frame", None) or getattr(steps, "cr_frame", None)
             if frame is None:
                 break
-            line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
+            if not frame.f_code.co_filename.startswith(_PACKAGE):
+                line = f"{frame.f_code.co_filename}:{frame.f_lineno}"
             steps = getattr(steps, "gi_yieldfrom", None) or getattr(steps, "cr_await", None)
         return line
 

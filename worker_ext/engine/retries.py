@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
 
-from worker_ext.engine.tasks import Decoder, Leaf, LongTimerTask, Task, TimerTask, leaf_for, timer_until
+from worker_ext.engine.tasks import Decoder, Leaf, LongTimerTask, T_co, Task, TimerTask, leaf_for, timer_until
 from worker_ext.errors import TaskFailedError
 from worker_ext.protocol import actions
 from worker_ext.protocol.actions import AnyAction, CallActivity, CallSubOrchestrator
@@ -122,7 +122,7 @@ def is_failed_attempt(attempt: Task) -> bool:
     return attempt.failed and isinstance(attempt.value, TaskFailedError)
 
 
-class RetryTask(Task):
+class RetryTask(Task[T_co]):
     """An activity or sub-orchestration that the extension tries again when it fails.
 
     Each failed attempt is followed by a delay, the last one by a delay of nothing. Where no time is left for another
@@ -190,7 +190,7 @@ class RetryTask(Task):
         self.schedule.add_hidden(self, leaf)
 
 
-class SteppedTask(Task):
+class SteppedTask(Task[T_co]):
     """A task that the worker makes of several leaves, each scheduled when the one before has settled.
 
     Steps that were not started when the orchestrator ends never are.
@@ -225,7 +225,7 @@ class SteppedTask(Task):
         self.step(timer_until(self.schedule, self.schedule.now + delay))
 
 
-class PolicyRetryTask(SteppedTask):
+class PolicyRetryTask(SteppedTask[T_co]):
     """An activity or sub-orchestration that the worker tries again, by options the extension does not know."""
 
     __slots__ = ("_attempt", "_attempts", "_decode", "_options", "_started")

@@ -17,7 +17,7 @@ from asyncio import CancelledError
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NoReturn, Protocol
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
 
 import msgspec
 
@@ -26,7 +26,21 @@ from worker_ext.protocol.actions import AnyAction, CreateTimer, WaitForExternalE
 from worker_ext.protocol.codec import decode_value, format_microseconds
 
 if TYPE_CHECKING:
+    from collections.abc import Coroutine
+
+    from typing_extensions import TypeVar
+
     from worker_ext.engine.schedule import Schedule
+
+    T_co = TypeVar("T_co", covariant=True, default=Any)
+
+    class _Awaited(Coroutine[Any, Any, T_co], Generic[T_co]):
+        """What asyncio takes for a coroutine; at run time that goes by the methods alone."""
+else:
+    from typing import TypeVar
+
+    T_co = TypeVar("T_co", covariant=True)
+    _Awaited = Generic
 
 
 Decoder = Callable[[str | None], Any]
@@ -54,8 +68,11 @@ class Watcher(Protocol):
         """Nothing will be told any more."""
 
 
-class Task:
-    """Something an orchestrator can yield or await.
+class Task(_Awaited[T_co]):
+    """Something an orchestrator can yield or await; `T_co` is the type of what comes of it.
+
+    Type checkers see a coroutine, since asyncio takes one for it: `asyncio.create_task`, `TaskGroup.create_task`,
+    `gather`, `wait_for` and `shield` carry the type on. A plain `Task` is a `Task[Any]`.
 
     Attributes:
         schedule: The schedule of the orchestration it belongs to.
@@ -94,18 +111,25 @@ class Task:
         return TaskState.FAILED if self.failed else TaskState.SUCCEEDED
 
     @property
-    def result(self) -> Any:
-        """The value of a completed task; of a failed one the error; None before."""
-        return self._value
+    def result(self) -> T_co:
+        """The value of a completed task, which is what its type tells; of a failed one the error; None before."""
+        return self._value  # type: ignore[no-any-return]
 
     @property
     def value(self) -> Any:
         """The same for the engine, which keeps nothing of it that the code does not keep."""
         return self._value
 
+    # -- in generators -----------------------------------------------------------------------------------------------
+
+    def __iter__(self) -> Generator[Task[T_co], Any, T_co]:
+        """`yield from task` is `yield task` with a result that type checkers know."""
+        result: T_co = yield self
+        return result
+
     # -- in `async def` orchestrators --------------------------------------------------------------------------------
 
-    def __await__(self) -> Generator[Any, Any, Any]:
+    def __await__(self) -> Generator[Any, Any, T_co]:
         loop = self.schedule.loop
         if loop is None:
             raise OrchestratorError(
@@ -204,7 +228,7 @@ class Task:
         raise NotImplementedError
 
 
-class Leaf(Task):
+class Leaf(Task[T_co]):
     """A task with one sequence id, which it gets when it is listed.
 
     Attributes:
@@ -236,10 +260,10 @@ class Leaf(Task):
         return self._value if self._text is None else self.decode(self._text)
 
     @property
-    def result(self) -> Any:
+    def result(self) -> T_co:
         if self._text is not None:
             self._value, self._text = self.decode(self._text), None
-        return self._value
+        return self._value  # type: ignore[no-any-return]
 
     @property
     def is_out_of_hand(self) -> bool:
@@ -264,7 +288,7 @@ class Leaf(Task):
         self.schedule.withdraw(self)
 
 
-class TypedLeaf(Leaf):
+class TypedLeaf(Leaf[T_co]):
     """A leaf whose result is read as a type that code names."""
 
     __slots__ = ("decode",)
@@ -279,7 +303,7 @@ def leaf_for(schedule: Schedule, action: AnyAction, name: str, decode: Decoder |
     return Leaf(schedule, action, name) if decode is None else TypedLeaf(schedule, action, name, decode)
 
 
-class TimerTask(Leaf):
+class TimerTask(Leaf[None]):
     """A timer of one piece."""
 
     __slots__ = ("cancelled", "fire_at", "hidden")
@@ -324,7 +348,7 @@ class TimerTask(Leaf):
         return False
 
 
-class WaitTask(Task):
+class WaitTask(Task[T_co]):
     """A wait for an external event."""
 
     __slots__ = ("action", "dropped", "entered", "key", "name")
@@ -368,7 +392,7 @@ class WaitTask(Task):
         self.schedule.leave(self)
 
 
-class TypedWait(WaitTask):
+class TypedWait(WaitTask[T_co]):
     """A wait whose event is read as a type that code names."""
 
     __slots__ = ("decode",)
@@ -378,7 +402,7 @@ class TypedWait(WaitTask):
         self.decode = decode
 
 
-class CompoundTask(Task):
+class CompoundTask(Task[T_co]):
     """A task made of tasks.
 
     Attributes:
@@ -424,7 +448,7 @@ class CompoundTask(Task):
             member.unwatch(self)
 
 
-class WhenAllTask(CompoundTask):
+class WhenAllTask(CompoundTask[T_co]):
     """Settles with all results in order, or with the first failure."""
 
     __slots__ = ()
@@ -452,7 +476,7 @@ class WhenAllTask(CompoundTask):
         self.settle([member.value for member in self.members])
 
 
-class WhenAllSettledTask(CompoundTask):
+class WhenAllSettledTask(CompoundTask[T_co]):
     """Settles when every member has, with all results in order or with all failures in one group."""
 
     __slots__ = ()
@@ -476,7 +500,7 @@ class WhenAllSettledTask(CompoundTask):
             self.settle([member.value for member in self.members])
 
 
-class WhenAnyTask(CompoundTask):
+class WhenAnyTask(CompoundTask[T_co]):
     """Settles with the first member that settles: the task itself, not its result."""
 
     __slots__ = ()
@@ -494,7 +518,7 @@ class WhenAnyTask(CompoundTask):
             self.settle(member)
 
 
-class EventOrTimeoutTask(WhenAnyTask):
+class EventOrTimeoutTask(WhenAnyTask[T_co]):
     """A wait that gives up: the event's payload, or TimeoutError. An event that comes later waits for the next wait."""
 
     __slots__ = ("_timer", "_wait")
@@ -531,7 +555,7 @@ class EventOrTimeoutTask(WhenAnyTask):
         self._timer.cancel()
 
 
-class LongTimerTask(Task):
+class LongTimerTask(Task[None]):
     """A timer longer than the extension's store takes in one piece: a chain of shorter ones.
 
     For generators it is cut as 1.7.0 does it: intervals while more than the maximum is left, then the rest. Branches
