@@ -12,14 +12,14 @@ import math
 import time
 from collections.abc import AsyncGenerator, AsyncIterable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from msgspec.structs import replace
 
 from worker_ext import management, recording, tracing
 from worker_ext.bulk import BulkResult, Progress, for_each
 from worker_ext.connection import connection_payload
-from worker_ext.errors import ClientError
+from worker_ext.errors import ClientError, InstanceFailedError
 from worker_ext.http_transport import AiohttpTransport, Response, Transport
 from worker_ext.protocol import codec
 from worker_ext.protocol.client import DurableClientPayload, OrchestrationRuntimeStatus
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import azure.functions as func
+
+T = TypeVar("T")
 
 _DEFAULT_TRANSPORT = AiohttpTransport()
 _ENDED_ALREADY = "the instance has ended and takes no events"
@@ -493,6 +495,50 @@ class DurableOrchestrationClient:
             if remaining <= 0:
                 raise TimeoutError(f"instance {instance_id!r} has not ended within {timeout}")
             await asyncio.sleep(min(poll_interval.total_seconds(), remaining))
+
+    @overload
+    async def wait_for_result(
+        self,
+        instance_id: str,
+        expected_type: type[T],
+        timeout: timedelta | None = None,
+        poll_interval: timedelta = timedelta(seconds=1),
+    ) -> T: ...
+
+    @overload
+    async def wait_for_result(
+        self,
+        instance_id: str,
+        expected_type: None = None,
+        timeout: timedelta | None = None,
+        poll_interval: timedelta = timedelta(seconds=1),
+    ) -> Any: ...
+
+    async def wait_for_result(
+        self,
+        instance_id: str,
+        expected_type: type[Any] | None = None,
+        timeout: timedelta | None = None,
+        poll_interval: timedelta = timedelta(seconds=1),
+    ) -> Any:
+        """Waits until an instance has completed, and gives what its orchestrator returned.
+
+        Args:
+            instance_id: The instance.
+            expected_type: The type to read it as; None gives the JSON value.
+            timeout: How long to wait at most; None waits for as long as it takes.
+            poll_interval: How long to wait between two looks at the instance.
+
+        Raises:
+            ClientError: There is no such instance, or the host could not answer.
+            InstanceFailedError: It ended otherwise than completed.
+            PayloadError: What it returned is not of the type.
+            TimeoutError: It had not ended in time.
+        """
+        status = await self.wait_for_completion(instance_id, timeout, poll_interval)
+        if status.runtime_status is not OrchestrationRuntimeStatus.Completed:
+            raise InstanceFailedError(instance_id, str(status.to_json()["runtimeStatus"]), status.output)
+        return status.output if expected_type is None else status.get_output(expected_type)
 
     async def terminate_each(
         self, instance_ids: AsyncIterable[str] | Iterable[str], reason: str, progress: Progress | None = None

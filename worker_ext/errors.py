@@ -8,6 +8,7 @@ DurableError
 ├── TaskFailedError          an activity or sub-orchestration failed; raised into user code (name, reason, details)
 ├── AppError                 the app cannot be loaded as it is written (function, what to do)
 ├── ClientError              the management API refused (status, instance id)
+├── InstanceFailedError      an instance whose result was waited for has none (instance id, state, output)
 └── HostError                the local host cannot start or go on
 """
 
@@ -21,6 +22,7 @@ __all__ = [
     "ClientError",
     "DurableError",
     "HostError",
+    "InstanceFailedError",
     "NonDeterminismError",
     "OrchestrationFailedError",
     "OrchestratorError",
@@ -142,6 +144,23 @@ class ClientError(DurableError):
         self.status = status
         self.instance_id = instance_id
         self.message = message
+
+
+class InstanceFailedError(DurableError):
+    """An instance whose result was waited for has ended otherwise than completed.
+
+    Attributes:
+        instance_id: The instance.
+        state: How it ended: `Failed`, `Terminated` or `Canceled`.
+        output: What it left: the text of its failure, or the reason it was terminated for.
+    """
+
+    def __init__(self, instance_id: str, state: str, output: object) -> None:
+        said = "" if output is None else f": {output}"
+        super().__init__(f"instance {instance_id!r} has ended as {state}{said}")
+        self.instance_id = instance_id
+        self.state = state
+        self.output = output
 
 
 class HostError(DurableError):

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Coroutine, Iterable, Iterator
 from datetime import datetime, timedelta
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, overload
 
 from worker_ext.bulk import BulkResult, Progress
 from worker_ext.client import DurableOrchestrationClient
@@ -123,6 +123,40 @@ class SyncDurableOrchestrationClient:
             TimeoutError: It had not ended in time.
         """
         return self._run(self._client.wait_for_completion(instance_id, timeout, poll_interval))
+
+    @overload
+    def wait_for_result(
+        self,
+        instance_id: str,
+        expected_type: type[T],
+        timeout: timedelta | None = None,
+        poll_interval: timedelta = timedelta(seconds=1),
+    ) -> T: ...
+
+    @overload
+    def wait_for_result(
+        self,
+        instance_id: str,
+        expected_type: None = None,
+        timeout: timedelta | None = None,
+        poll_interval: timedelta = timedelta(seconds=1),
+    ) -> Any: ...
+
+    def wait_for_result(
+        self,
+        instance_id: str,
+        expected_type: type[Any] | None = None,
+        timeout: timedelta | None = None,
+        poll_interval: timedelta = timedelta(seconds=1),
+    ) -> Any:
+        """Waits until an instance has completed, and gives what its orchestrator returned.
+
+        Raises:
+            InstanceFailedError: It ended otherwise than completed.
+            PayloadError: What it returned is not of the type.
+            TimeoutError: It had not ended in time.
+        """
+        return self._run(self._client.wait_for_result(instance_id, expected_type, timeout, poll_interval))
 
     def raise_event(self, instance_id: str, event_name: str, event_data: Any = None) -> None:
         """Sends an event to an instance, with the value's JSON text."""

@@ -7,6 +7,7 @@ import json
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from management_host import FakeHost, Seen
 
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.connection import connection_payload
-from worker_ext.errors import ClientError
+from worker_ext.errors import ClientError, InstanceFailedError, PayloadError
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
 from worker_ext.recording import from_status
 from worker_ext.sync_client import SyncDurableOrchestrationClient
@@ -44,6 +45,16 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HostProcess]:
 @pytest.fixture
 def connected(host: FakeHost) -> DurableOrchestrationClient:
     return DurableOrchestrationClient.connect(host.base.removesuffix("/durabletask/"), "a/b=")
+
+
+@dataclass
+class Got:
+    got: int
+
+
+@dataclass
+class GotText:
+    got: str
 
 
 class TestConnect:
@@ -125,6 +136,33 @@ class TestWaitForCompletion:
         host.answers(404)
         with pytest.raises(ClientError, match="there is no such instance"):
             await connected.wait_for_completion("i")
+
+
+class TestWaitForResult:
+    async def test_it_is_what_the_orchestrator_returned(self, running: HostProcess) -> None:
+        client = DurableOrchestrationClient.connect(running.url)
+        instance_id = await client.start_new("waits")
+        await client.send_event(instance_id, "go", 7)
+        assert await client.wait_for_result(instance_id, None, SOON, POLL) == {"got": 7}
+        assert await client.wait_for_result(instance_id, Got, SOON, POLL) == Got(7)
+        with pytest.raises(PayloadError, match="got"):
+            await client.wait_for_result(instance_id, GotText, SOON, POLL)
+
+    async def test_an_instance_that_fails_or_is_terminated_has_none(self, running: HostProcess) -> None:
+        client = DurableOrchestrationClient.connect(running.url)
+        failing, waiting = await client.start_new("breaks"), await client.start_new("waits")
+        await client.terminate(waiting, "enough")
+        with pytest.raises(InstanceFailedError, match=f"^instance '{failing}' has ended as Failed: .*boom") as failed:
+            await client.wait_for_result(failing, None, SOON, POLL)
+        assert (failed.value.instance_id, failed.value.state) == (failing, "Failed")
+        with pytest.raises(InstanceFailedError) as terminated:
+            await client.wait_for_result(waiting, None, SOON, POLL)
+        assert (terminated.value.state, terminated.value.output) == ("Terminated", "enough")
+
+    async def test_it_waits_no_longer_than_told(self, host: FakeHost, connected: DurableOrchestrationClient) -> None:
+        host.answers(202, status("i"))
+        with pytest.raises(TimeoutError):
+            await connected.wait_for_result("i", timeout=timedelta(0))
 
 
 class TestExportHistory:
@@ -210,6 +248,7 @@ class TestSyncClient:
             client.send_event(instance_id, "go", 7)
             ended = client.wait_for_completion(instance_id, SOON, POLL)
             assert (ended.output, client.get_status(instance_id).input_) == ({"got": 7}, "[1]")
+            assert client.wait_for_result(instance_id, Got) == Got(7)
             again = client.restart(instance_id)
             client.terminate(again, "enough")
             assert client.wait_for_completion(again, SOON, POLL).output == "enough"
