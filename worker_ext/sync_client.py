@@ -1,26 +1,61 @@
 """The client for code without an event loop: scripts, notebooks, functions that are not `async def`.
 
-Each call is a call of the asynchronous client on an event loop of its own, in a thread that ends with the process.
+Each call is a call of the asynchronous client on an event loop of its own, in a thread that ends with the process; what
+it takes, gives and raises is said there. What that client calls back, such as `progress`, it calls in that thread.
 """
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Iterable, Iterator
-from datetime import datetime, timedelta
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
+from datetime import timedelta
+from functools import wraps
 from types import TracebackType
-from typing import Any, Self, TypeVar, overload
+from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
-from worker_ext.bulk import BulkResult, Progress
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.connection import connection_payload
 from worker_ext.http_transport import Transport
-from worker_ext.protocol.client import OrchestrationRuntimeStatus
-from worker_ext.protocol.entity import EntityId
-from worker_ext.status import DurableOrchestrationStatus, EntityStateResponse, PurgeHistoryResult
 
+P = ParamSpec("P")
 T = TypeVar("T")
+
+
+def _waiting(
+    method: Callable[Concatenate[DurableOrchestrationClient, P], Coroutine[Any, Any, T]],
+) -> Callable[Concatenate[SyncDurableOrchestrationClient, P], T]:
+    """A method that waits for what a coroutine method of the other client gives."""
+
+    @wraps(method)
+    def call(self: SyncDurableOrchestrationClient, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        return self._run(method(self._client, *args, **kwargs))
+
+    return call
+
+
+def _stepping(
+    method: Callable[Concatenate[DurableOrchestrationClient, P], AsyncGenerator[T, None]],
+) -> Callable[Concatenate[SyncDurableOrchestrationClient, P], Iterator[T]]:
+    """A method that goes through what an asynchronous iterator of the other client gives."""
+
+    @wraps(method)
+    def call(self: SyncDurableOrchestrationClient, /, *args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        items = method(self._client, *args, **kwargs)
+        try:
+            while (item := self._run(_next(items))) is not _END:
+                yield cast("T", item)
+        finally:
+            self._run(items.aclose())
+
+    return call
+
+
+_END = object()
+
+
+async def _next(items: AsyncGenerator[T, None]) -> T | object:
+    return await anext(items, _END)
 
 
 class SyncDurableOrchestrationClient:
@@ -86,43 +121,22 @@ class SyncDurableOrchestrationClient:
 
     # ------------------------------------------------------------ one instance
 
-    def start_new(
-        self,
-        orchestration_function_name: str,
-        instance_id: str | None = None,
-        client_input: Any = None,
-        version: str | None = None,
-    ) -> str:
-        """Starts an instance; gives its ID."""
-        return self._run(self._client.start_new(orchestration_function_name, instance_id, client_input, version))
+    start_new = _waiting(DurableOrchestrationClient.start_new)
+    get_status = _waiting(DurableOrchestrationClient.get_status)
+    export_history = _waiting(DurableOrchestrationClient.export_history)
+    wait_for_completion = _waiting(DurableOrchestrationClient.wait_for_completion)
+    raise_event = _waiting(DurableOrchestrationClient.raise_event)
+    send_event = _waiting(DurableOrchestrationClient.send_event)
+    terminate = _waiting(DurableOrchestrationClient.terminate)
+    suspend = _waiting(DurableOrchestrationClient.suspend)
+    resume = _waiting(DurableOrchestrationClient.resume)
+    rewind = _waiting(DurableOrchestrationClient.rewind)
+    purge_instance_history = _waiting(DurableOrchestrationClient.purge_instance_history)
 
-    def get_status(
-        self,
-        instance_id: str,
-        show_history: bool = False,
-        show_history_output: bool = False,
-        show_input: bool = False,
-        *,
-        show_starts: bool = False,
-    ) -> DurableOrchestrationStatus:
-        """The status of an instance; false when there is no such instance."""
-        return self._run(
-            self._client.get_status(instance_id, show_history, show_history_output, show_input, show_starts=show_starts)
-        )
-
-    def export_history(self, instance_id: str) -> str:
-        """An instance as a recording for tests, as JSON text."""
-        return self._run(self._client.export_history(instance_id))
-
-    def wait_for_completion(
-        self, instance_id: str, timeout: timedelta | None = None, poll_interval: timedelta = timedelta(seconds=1)
-    ) -> DurableOrchestrationStatus:
-        """Waits until an instance has ended, in whatever way; its status tells.
-
-        Raises:
-            TimeoutError: It had not ended in time.
-        """
-        return self._run(self._client.wait_for_completion(instance_id, timeout, poll_interval))
+    def restart(self, instance_id: str, restart_with_new_instance_id: bool = True) -> str:
+        """Starts an instance again with the input it had; gives the ID of the new run."""
+        answer = self._run(self._client.restart(instance_id, restart_with_new_instance_id))
+        return str(answer["id"] if isinstance(answer, dict) else answer)
 
     @overload
     def wait_for_result(
@@ -158,110 +172,17 @@ class SyncDurableOrchestrationClient:
         """
         return self._run(self._client.wait_for_result(instance_id, expected_type, timeout, poll_interval))
 
-    def raise_event(self, instance_id: str, event_name: str, event_data: Any = None) -> None:
-        """Sends an event to an instance, with the value's JSON text."""
-        self._run(self._client.raise_event(instance_id, event_name, event_data))
-
-    def send_event(self, instance_id: str, event_name: str, value: Any = None) -> None:
-        """Sends an event to an instance, with the value as it is."""
-        self._run(self._client.send_event(instance_id, event_name, value))
-
-    def terminate(self, instance_id: str, reason: str) -> None:
-        """Ends an instance at once."""
-        self._run(self._client.terminate(instance_id, reason))
-
-    def suspend(self, instance_id: str, reason: str) -> None:
-        """Stops an instance from going on until it is resumed."""
-        self._run(self._client.suspend(instance_id, reason))
-
-    def resume(self, instance_id: str, reason: str) -> None:
-        """Lets a suspended instance go on."""
-        self._run(self._client.resume(instance_id, reason))
-
-    def rewind(self, instance_id: str, reason: str) -> None:
-        """Takes a failed instance back to where it was before its failures."""
-        self._run(self._client.rewind(instance_id, reason))
-
-    def restart(self, instance_id: str, restart_with_new_instance_id: bool = True) -> str:
-        """Starts an instance again with the input it had; gives the ID of the new run."""
-        answer = self._run(self._client.restart(instance_id, restart_with_new_instance_id))
-        return str(answer["id"] if isinstance(answer, dict) else answer)
-
-    def purge_instance_history(self, instance_id: str) -> PurgeHistoryResult:
-        """Deletes an instance that has ended."""
-        return self._run(self._client.purge_instance_history(instance_id))
-
     # ------------------------------------------------------------ many instances
 
-    def list_instances(
-        self,
-        created_time_from: datetime | None = None,
-        created_time_to: datetime | None = None,
-        runtime_status: list[OrchestrationRuntimeStatus] | None = None,
-        instance_id_prefix: str | None = None,
-        *,
-        show_input: bool = True,
-        page_size: int | None = None,
-    ) -> Iterator[DurableOrchestrationStatus]:
-        """Goes through the instances that fit, a page at a time."""
-        statuses = self._client.list_instances(
-            created_time_from,
-            created_time_to,
-            runtime_status,
-            instance_id_prefix,
-            show_input=show_input,
-            page_size=page_size,
-        )
-        try:
-            while (status := self._run(_next(statuses))) is not None:
-                yield status
-        finally:
-            self._run(statuses.aclose())
-
-    def get_status_all(self) -> list[DurableOrchestrationStatus]:
-        """The status of every instance."""
-        return self._run(self._client.get_status_all())
-
-    def get_status_by(
-        self,
-        created_time_from: datetime | None = None,
-        created_time_to: datetime | None = None,
-        runtime_status: list[OrchestrationRuntimeStatus] | None = None,
-        instance_id_prefix: str | None = None,
-    ) -> list[DurableOrchestrationStatus]:
-        """The status of every instance that fits."""
-        return self._run(
-            self._client.get_status_by(created_time_from, created_time_to, runtime_status, instance_id_prefix)
-        )
-
-    def purge_instance_history_by(
-        self,
-        created_time_from: datetime | None = None,
-        created_time_to: datetime | None = None,
-        runtime_status: list[OrchestrationRuntimeStatus] | None = None,
-    ) -> PurgeHistoryResult:
-        """Deletes every instance that fits and has ended."""
-        return self._run(self._client.purge_instance_history_by(created_time_from, created_time_to, runtime_status))
-
-    def terminate_each(self, instance_ids: Iterable[str], reason: str, progress: Progress | None = None) -> BulkResult:
-        """Ends many instances, several at a time; `progress` is called in the client's own thread."""
-        return self._run(self._client.terminate_each(instance_ids, reason, progress))
-
-    def purge_each(self, instance_ids: Iterable[str], progress: Progress | None = None) -> BulkResult:
-        """Deletes many instances that have ended; `progress` is called in the client's own thread."""
-        return self._run(self._client.purge_each(instance_ids, progress))
+    list_instances = _stepping(DurableOrchestrationClient.list_instances)
+    get_status_all = _waiting(DurableOrchestrationClient.get_status_all)
+    get_status_by = _waiting(DurableOrchestrationClient.get_status_by)
+    purge_instance_history_by = _waiting(DurableOrchestrationClient.purge_instance_history_by)
+    terminate_each = _waiting(DurableOrchestrationClient.terminate_each)
+    purge_each = _waiting(DurableOrchestrationClient.purge_each)
 
     # ------------------------------------------------------------ entities
 
-    def read_entity_state(self, entityId: EntityId) -> EntityStateResponse:  # noqa: N803
-        """The state of an entity."""
-        return self._run(self._client.read_entity_state(entityId))
-
-    def signal_entity(self, entityId: EntityId, operation_name: str, operation_input: Any = None) -> None:  # noqa: N803
-        """Sends an operation to an entity and does not wait for it."""
-        self._run(self._client.signal_entity(entityId, operation_name, operation_input))
-
-
-async def _next(statuses: Any) -> DurableOrchestrationStatus | None:
-    status: DurableOrchestrationStatus | None = await anext(statuses, None)
-    return status
+    list_entities = _stepping(DurableOrchestrationClient.list_entities)
+    read_entity_state = _waiting(DurableOrchestrationClient.read_entity_state)
+    signal_entity = _waiting(DurableOrchestrationClient.signal_entity)

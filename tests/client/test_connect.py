@@ -257,6 +257,23 @@ class TestSyncClient:
             assert client.purge_instance_history(again).instances_deleted == 1
             assert not client.get_status(again)
 
+    def test_it_has_every_method_that_needs_no_request(self) -> None:
+        """Those that answer an HTTP request are for functions, which get the other client."""
+        methods = {name for name in vars(DurableOrchestrationClient) if not name.startswith("_")}
+        answering = {name for name in methods if "check_status" in name or name == "get_client_response_links"}
+        missing = methods - answering - vars(SyncDurableOrchestrationClient).keys()
+        assert missing == {"create_http_management_payload"}
+        assert SyncDurableOrchestrationClient.start_new.__doc__ == DurableOrchestrationClient.start_new.__doc__
+
+    def test_lists_are_gone_through_to_their_end(self, running: HostProcess) -> None:
+        with SyncDurableOrchestrationClient.connect(running.url) as client:
+            for number in range(5):
+                client.start_new("child", f"step-{number}")
+            found = client.list_instances(instance_id_prefix="step-", page_size=2)
+            assert next(found).instance_id == "step-0"
+            assert [item.instance_id for item in found] == [f"step-{number}" for number in range(1, 5)]
+            assert list(client.list_entities()) == []
+
     def test_a_refusal_is_raised_where_it_is_called(self, running: HostProcess) -> None:
         with (
             SyncDurableOrchestrationClient.connect(running.url) as client,
