@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             break
     print(render(total, options.format))
     if total.faults:
-        print(f"\nthe host printed last:\n{total.host_log}", file=sys.stderr)
         print("\n" + "\n".join(total.faults[:_SHOWN_FAULTS]), file=sys.stderr)
-        print(f"{len(total.faults)} faults; run again with --seed {options.seed}", file=sys.stderr)
+        print(f"{len(total.faults)} faults, drawn with --seed {options.seed}", file=sys.stderr)
+        print(f"journal, host.log, host.db and kills are left in {', '.join(total.kept)}", file=sys.stderr)
     return 1 if total.faults else 0
 
 

@@ -90,7 +90,7 @@ def judge(runs: dict[str, list[Run]], expected: Iterable[str], kills: list[Kill]
             outcome.repeats += 1
             kill = _explanation(run, repeat, kills)
             if kill is None:
-                outcome.faults.append(f"activity {key} was started by process {run.pid} and again without a kill")
+                outcome.faults.append(f"activity {key} ran again without a kill: {run}, then {repeat}")
                 continue
             outcome.matched += 1
             if run.ended is not None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import random
+import shutil
 import sqlite3
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -54,20 +55,20 @@ class Outcome:
         counts: Everything that was counted, by name.
         largest: Of what the largest counts, by name.
         faults: What must not have happened.
-        host_log: What the host printed last, where there are faults.
+        kept: Folders with the files of the rounds that had faults.
     """
 
     counts: Counter[str] = field(default_factory=Counter)
     largest: dict[str, float] = field(default_factory=dict)
     faults: list[str] = field(default_factory=list)
-    host_log: str = ""
+    kept: list[str] = field(default_factory=list)
 
     def add(self, other: Outcome) -> None:
         """Adds what came of another round."""
         self.counts.update(other.counts)
         self.largest |= {name: max(value, self.largest.get(name, 0.0)) for name, value in other.largest.items()}
         self.faults += other.faults
-        self.host_log = self.host_log or other.host_log
+        self.kept += other.kept
 
 
 async def run_round(plan: Plan, seed: int, number: int, tell: Tell) -> Outcome:
@@ -81,10 +82,10 @@ async def run_round(plan: Plan, seed: int, number: int, tell: Tell) -> Outcome:
     """
     chance = random.Random(f"{seed}/{number}")
     jobs = draw(plan.orchestrations, chance, f"r{number}", plan.pause)
-    with tempfile.TemporaryDirectory(prefix="worker-ext-faults-") as folder:
-        path = Path(folder, "journal")
+    with _folder() as (folder, keep):
+        path = folder / "journal"
         environment = {"FAULTS_JOURNAL": str(path), "FUNCTIONS_WORKER_PROCESS_COUNT": str(plan.workers)}
-        host = HostProcess(APP, Path(folder, "host.db"), environment=environment)
+        host = HostProcess(APP, folder / "host.db", environment=environment)
         host.start()
         try:
             killer = Killer(host, chance, plan.kill_every)
@@ -100,8 +101,24 @@ async def run_round(plan: Plan, seed: int, number: int, tell: Tell) -> Outcome:
         outcome.faults += _damage(host.db)
         _judge_runs(outcome, path, jobs, killer)
         if outcome.faults:
-            outcome.host_log = "\n".join(host.output[-200:])
+            keep()
+            (folder / "host.log").write_text("\n".join(host.output))
+            (folder / "kills").write_text("".join(f"{kill}\n" for kill in killer.kills))
+            outcome.kept.append(str(folder))
         return outcome
+
+
+@contextlib.contextmanager
+def _folder() -> Iterator[tuple[Path, Callable[[], None]]]:
+    """A folder that goes when it is not needed any more, and what to call if it must stay."""
+    folder = Path(tempfile.mkdtemp(prefix="worker-ext-faults-"))
+    with contextlib.ExitStack() as stack:
+        stack.callback(shutil.rmtree, folder, ignore_errors=True)
+
+        def keep() -> None:
+            stack.pop_all()
+
+        yield folder, keep
 
 
 async def _run_all(client: Client, killer: Killer, jobs: list[Job], chance: random.Random, tell: Tell) -> None:
