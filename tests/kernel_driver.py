@@ -14,6 +14,7 @@ from typing import Any
 from worker_ext.host import kernel
 from worker_ext.host.durable_http import HTTP_ACTIVITY
 from worker_ext.host.gateway import Reply
+from worker_ext.host.progress import Progress
 from worker_ext.host.rendering import parse_events, render, render_batch
 from worker_ext.host.turns import ActivityWork, Batch, EngineOptions, KnownFunctions, TimerLimits, Turn, Waiting
 from worker_ext.protocol.codec import format_timestamp, parse_timespan, parse_timestamp
@@ -184,9 +185,10 @@ class Execution:
     now: datetime = START
     batch: Batch | None = None
     custom_status: str | None = None
+    progress: Progress = field(default_factory=Progress)
 
     def __post_init__(self) -> None:
-        self.ids = (f"{number:032x}" for number in itertools.count(1))
+        self.ids: Iterator[str] = (f"{number:032x}" for number in itertools.count(1))
 
     @property
     def started(self) -> ExecutionStarted:
@@ -224,24 +226,36 @@ class Execution:
         return self.turn(Reply(json.dumps(value)))
 
     def turn(self, reply: Reply) -> Turn:
-        """Works the reply and moves the history on, as the scheduler does."""
+        """Works the reply and moves the history on, as the scheduler does.
+
+        What was kept of earlier turns makes no difference.
+        """
         assert self.batch is not None
-        turn = kernel.decide(
-            self.history,
-            self.batch,
-            reply,
-            functions=self.functions,
-            options=self.options,
-            now=self.now,
-            new_id=lambda: next(self.ids),
-        )
+        turn, ids = self._decide(self.batch, reply, None)
+        assert self._decide(self.batch, reply, self.progress)[0] == turn
+        self.ids = ids
         if turn.next is not None:
-            self.history, self.batch = [], turn.next
+            self.history, self.batch, self.progress = [], turn.next, Progress()
         else:
             stored = parse_events([render_batch(self.batch.events, turn.events)])
             self.history, self.batch = [*self.history, *stored], None
             self.now += timedelta(seconds=1)
         return turn
+
+    def _decide(self, batch: Batch, reply: Reply, progress: Progress | None) -> tuple[Turn, Iterator[str]]:
+        """A turn, and the ids that it left."""
+        self.ids, ids = itertools.tee(self.ids)
+        turn = kernel.decide(
+            self.history,
+            batch,
+            reply,
+            functions=self.functions,
+            options=self.options,
+            now=self.now,
+            new_id=lambda: next(ids),
+            progress=progress,
+        )
+        return turn, ids
 
 
 def activity(name: str, input: Any = "null") -> dict[str, Any]:  # noqa: A002 - the wire's name

@@ -10,6 +10,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,6 +21,7 @@ from kernel_driver import START, activity, all_of, any_of, child, continue_as_ne
 
 from worker_ext.host import kernel
 from worker_ext.host.gateway import Reply
+from worker_ext.host.progress import Progress
 from worker_ext.host.records import OVER
 from worker_ext.host.rendering import parse_events, render_batch
 from worker_ext.host.replies import activity_result
@@ -87,6 +89,7 @@ class Instance:
     execution_id: str | None = None
     status: OrchestrationStatus = OrchestrationStatus.PENDING
     output: str | None = None
+    progress: Progress = field(default_factory=Progress)
 
 
 class World:
@@ -100,7 +103,7 @@ class World:
         self.timers: list[tuple[str, str, Timer]] = []
         self.attempts: Counter[str] = Counter()
         self.scheduled: Counter[tuple[str, str]] = Counter()
-        self.ids = (f"{number:032x}" for number in itertools.count(1))
+        self.ids: Iterator[str] = (f"{number:032x}" for number in itertools.count(1))
         started = ExecutionStarted(
             orchestration_instance=OrchestrationInstance("main", "e1"),
             name="Main",
@@ -124,16 +127,28 @@ class World:
             actions.append(continue_as_new(number + 1))
         return Reply(json.dumps({"isDone": True, "actions": [actions], "schemaVersion": 2, "output": number}))
 
-    def decide(self, history: list[HistoryEvent], batch: Batch) -> Turn:
-        return kernel.decide(
+    def decide(self, history: list[HistoryEvent], batch: Batch, progress: Progress) -> Turn:
+        """Whatever was kept of earlier turns, the outcome is that of a replay from the beginning."""
+        turn, ids = self._decide(history, batch, None)
+        assert self._decide(history, batch, progress)[0] == turn
+        self.ids = ids
+        return turn
+
+    def _decide(
+        self, history: list[HistoryEvent], batch: Batch, progress: Progress | None
+    ) -> tuple[Turn, Iterator[str]]:
+        self.ids, ids = itertools.tee(self.ids)
+        turn = kernel.decide(
             history,
             batch,
             self.worker(batch),
             functions=FUNCTIONS,
             options=OPTIONS,
             now=self.now,
-            new_id=lambda: next(self.ids),
+            new_id=lambda: next(ids),
+            progress=progress,
         )
+        return turn, ids
 
     def turn(self, instance_id: str, taken: int, losses: int) -> None:
         """Delivers the oldest messages; the turn is worked and lost a few times before it is kept."""
@@ -142,15 +157,16 @@ class World:
         batch = kernel.open_batch(instance.history, messages, self.now)
         for _ in range(losses):
             if batch is not None:
-                self.decide(instance.history, batch)
+                self.decide(instance.history, batch, instance.progress)
+                instance.progress = Progress()  # it goes with the turn that was lost
             self.now += timedelta(milliseconds=1)
             batch = kernel.open_batch(instance.history, messages, self.now)
         instance.inbox = rest
         while batch is not None:
-            turn = self.decide(instance.history, batch)
+            turn = self.decide(instance.history, batch, instance.progress)
             self.send(instance_id, batch, turn)
             if turn.next is not None:
-                instance.history, batch = [], turn.next
+                instance.history, batch, instance.progress = [], turn.next, Progress()
                 continue
             stored = parse_events([render_batch(batch.events, turn.events)])
             instance.history = [*instance.history, *stored]

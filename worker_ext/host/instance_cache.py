@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from worker_ext.host.progress import Progress
 from worker_ext.host.records import Claim
 from worker_ext.host.rendering import layout, parse_events
 from worker_ext.host.store import StaleTurnError
 from worker_ext.protocol.history import HistoryEvent
 
-# Beside its layout an instance has its events as objects, which take about twice as much.
-_BYTES_A_CHARACTER = 3
+# Beside its layout an instance has its events and the actions of its replay as objects, which take about three times
+# as much.
+_BYTES_A_CHARACTER = 4
 
 
 class KnownInstance:
@@ -25,10 +27,11 @@ class KnownInstance:
         events: The history's events.
         layouts: Its batches as they stand in a payload.
         turns: How many batches it has.
+        progress: Where its replay stands.
         size: About how many bytes all this takes.
     """
 
-    __slots__ = ("events", "execution_id", "key", "layouts", "size", "turns")
+    __slots__ = ("events", "execution_id", "key", "layouts", "progress", "size", "turns")
 
     def __init__(self, key: int, execution_id: str) -> None:
         self.key = key
@@ -36,6 +39,7 @@ class KnownInstance:
         self.events: list[HistoryEvent] = []
         self.layouts: list[str] = []
         self.turns = 0
+        self.progress = Progress()
         self.size = 0
 
     def append(self, events: list[HistoryEvent], text: str) -> None:

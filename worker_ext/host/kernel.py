@@ -21,8 +21,9 @@ import msgspec
 from msgspec import Struct
 
 from worker_ext.host.decisions import NonDeterministicError
-from worker_ext.host.entity_calls import EntityCalls, left_locked
+from worker_ext.host.entity_calls import left_locked
 from worker_ext.host.gateway import Reply
+from worker_ext.host.progress import Progress
 from worker_ext.host.replay import Replay
 from worker_ext.host.replies import Decision, read_decision
 from worker_ext.host.sending import Sender, json_text
@@ -90,6 +91,7 @@ def decide(
     options: EngineOptions,
     now: datetime,
     new_id: Callable[[], str],
+    progress: Progress | None = None,
 ) -> Turn:
     """What the worker's reply to a batch leads to.
 
@@ -101,8 +103,10 @@ def decide(
         options: The engine's options.
         now: The time; events that this turn makes are stamped with it.
         new_id: Makes the execution ids of children and of the next generation.
+        progress: What was kept of the execution's earlier turns, which does not change the outcome; moved on by this
+            one.
     """
-    return _decide(history, batch, read_decision(reply), functions, options, now, new_id)
+    return _decide(history, batch, read_decision(reply), functions, options, now, new_id, progress)
 
 
 def fail_unknown(
@@ -138,16 +142,17 @@ def _decide(
     options: EngineOptions,
     now: datetime,
     new_id: Callable[[], str],
+    progress: Progress | None = None,
 ) -> Turn:
-    entities = EntityCalls(batch.started.orchestration_instance.instance_id, functions)
-    replay = Replay(decision, entities, options)
+    progress = progress or Progress()
+    replay, seen = progress.take(decision, batch.started.orchestration_instance.instance_id, functions, options)
     end: _End | None = None
     is_cut_off = True
     if decision.fault is not None:
         end = _failed(batch.started, decision.fault, decision.stack)
     else:
         try:
-            replay.run(history)
+            replay.run(history[seen:])
             replay.run(batch.events)
         except NonDeterministicError as error:
             end = _End(OrchestrationStatus.FAILED, str(error), details=None)
@@ -174,6 +179,8 @@ def _decide(
     )
     if end is not None:
         _finish(turn, end, replay, batch.started, stamp, new_id)
+    else:
+        progress.keep(replay, len(history) + len(batch.events), functions, options)
     if turn.next is None and (turn.events or not isinstance(batch.events[-1], OrchestratorCompleted)):
         turn.events.append(OrchestratorCompleted(timestamp=stamp))
     return turn

@@ -10,6 +10,7 @@ from worker_ext.host import kernel
 from worker_ext.host.app_functions import AppFunctions
 from worker_ext.host.gateway import Reply, WorkerGateway
 from worker_ext.host.instance_cache import InstanceCache, KnownInstance
+from worker_ext.host.progress import Progress
 from worker_ext.host.records import OVER, Claim, StoredMessage, TurnRecord
 from worker_ext.host.rendering import PayloadWriter, layout, parse_event, parse_events, render
 from worker_ext.host.settings import DurableSettings
@@ -104,10 +105,11 @@ class OrchestrationTurns:
         if batch is None:
             await self._store.commit(record)
             return NOTHING
-        turn, batch, earlier = await self._generations(instance_id, known, batch)
+        turn, batch, progress, earlier = await self._generations(instance_id, known, batch)
         execution_id = batch.started.orchestration_instance.execution_id or ""
         if execution_id != known.execution_id:
             known = KnownInstance(known.key, execution_id)
+            known.progress = progress
             record.new_execution_id, record.new_input = execution_id, batch.started.input
         fill(record, known.turns, batch, turn, earlier, _now())
         result = await self._store.commit(record)
@@ -120,21 +122,23 @@ class OrchestrationTurns:
 
     async def _generations(
         self, instance_id: str, known: KnownInstance, batch: Batch
-    ) -> tuple[Turn, Batch, list[Turn]]:
+    ) -> tuple[Turn, Batch, Progress, list[Turn]]:
         """Invokes the worker until the instance waits or ends: a new generation is run at once.
 
-        Returns the last turn, its batch, and the turns of the generations before.
+        Returns the last turn, its batch, where its replay stands, and the turns of the generations before.
         """
-        history, layouts = known.events, known.layouts
+        history, layouts, progress = known.events, known.layouts, known.progress
         sent: list[Turn] = []
         while True:
-            turn = await self._invoke(instance_id, history, layouts, batch)
+            turn = await self._invoke(instance_id, history, layouts, batch, progress)
             if turn.next is None:
-                return turn, batch, sent
+                return turn, batch, progress, sent
             sent.append(turn)
-            batch, history, layouts = turn.next, [], []
+            batch, history, layouts, progress = turn.next, [], [], Progress()
 
-    async def _invoke(self, instance_id: str, history: list[HistoryEvent], layouts: list[str], batch: Batch) -> Turn:
+    async def _invoke(
+        self, instance_id: str, history: list[HistoryEvent], layouts: list[str], batch: Batch, progress: Progress
+    ) -> Turn:
         functions = self._functions.known
         if not functions.has_orchestration(batch.started.name):
             return kernel.fail_unknown(history, batch, functions=functions, options=self._options, now=_now())
@@ -157,6 +161,7 @@ class OrchestrationTurns:
             options=self._options,
             now=_now(),
             new_id=_new_execution_id,
+            progress=progress,
         )
 
 

@@ -141,6 +141,21 @@ class Replay:
                 if self.is_terminated:
                     return
 
+    @property
+    def waits(self) -> bool:
+        """Whether it stands at an item that is not complete, and nothing else keeps it from going on."""
+        is_stopped = self.is_suspended or self.is_terminated or self.fault is not None or self.new_input is not None
+        return not is_stopped and self._current is not None and not self._current.done
+
+    def takes_up(self, decision: Decision) -> bool:
+        """Goes on with the list of a later reply if that is the same up to the item it waits for; whether it does."""
+        begun = self._cursor + 1
+        if decision.schema is not self._schema or decision.items[:begun] != self._items[:begun]:
+            return False
+        self._items = decision.items
+        self._ends = decision.is_done or decision.error is not None
+        return True
+
     def release_held(self) -> None:
         """Gives back the decisions that a suspension holds back: an instance that ends sends what it has."""
         self.produced |= self._held
