@@ -20,6 +20,7 @@ if typing.TYPE_CHECKING:
     from worker_ext.engine.retries import RetryContext, RetryOptions
     from worker_ext.engine.tasks import Task
     from worker_ext.entity import DurableEntityContext
+    from worker_ext.entity_class import DurableEntity, operation
     from worker_ext.errors import (
         AppError,
         ClientError,
@@ -44,6 +45,7 @@ __all__ = [
     "Blueprint",
     "ClientError",
     "DFApp",
+    "DurableEntity",
     "DurableEntityContext",
     "DurableError",
     "DurableFunctionsCompatibilityWarning",
@@ -66,6 +68,7 @@ __all__ = [
     "Task",
     "TaskFailedError",
     "flow",
+    "operation",
     "replace_durable_functions",
 ]
 
@@ -76,6 +79,7 @@ _NAMES = {
     "worker_ext.engine.retries": ("RetryContext", "RetryOptions"),
     "worker_ext.engine.tasks": ("Task",),
     "worker_ext.entity": ("DurableEntityContext",),
+    "worker_ext.entity_class": ("DurableEntity", "operation"),
     "worker_ext.errors": (
         "AppError",
         "ClientError",

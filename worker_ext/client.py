@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
     import azure.functions as func
 
+    from worker_ext.entity_proxy import ClientEntity
+
+E = TypeVar("E")
 T = TypeVar("T")
 
 _DEFAULT_TRANSPORT = AiohttpTransport()
@@ -414,6 +417,31 @@ class DurableOrchestrationClient:
         if response.status == 404:
             return EntityStateResponse(False)
         return EntityStateResponse(True, management.body(response))
+
+    @overload
+    def entity(self, entity: type[E], key: str) -> ClientEntity[E]: ...
+    @overload
+    def entity(self, entity: str, key: str) -> ClientEntity[Any]: ...
+    def entity(self, entity: Any, key: str) -> ClientEntity[Any]:
+        """An entity, with its operations as methods and its state as an object of its class.
+
+            await client.entity(Counter, "a").signal.add(1)
+            counter = await client.entity(Counter, "a").state()
+
+        Args:
+            entity: The entity's class, or the name of its function.
+            key: Its key.
+
+        Raises:
+            ValueError: The name or the key is empty.
+        """
+        from worker_ext.entity_proxy import ClientEntity, target
+
+        def signal(entity_id: EntityId, name: str, input_: Any, _result_type: Any) -> Any:
+            return self.signal_entity(entity_id, name, input_)
+
+        cls = entity if isinstance(entity, type) else None
+        return ClientEntity(*target(entity, key), signal, self.read_entity_state, cls)
 
     async def list_entities(
         self,

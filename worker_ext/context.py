@@ -30,6 +30,7 @@ from worker_ext.engine.tasks import (
     leaf_for,
     timer_until,
 )
+from worker_ext.entity_proxy import EntityProxy, entity_id_of, target
 from worker_ext.protocol import actions
 from worker_ext.protocol.codec import decode_value, encode_value, format_microseconds, restore
 from worker_ext.protocol.durable_http import DurableHttpRequest, TokenSource
@@ -39,6 +40,7 @@ from worker_ext.protocol.orchestrator import OrchestratorRequest
 from worker_ext.references import FunctionRef, name_of
 from worker_ext.trigger_view import FunctionContext, HistoryEvent, TriggerView
 
+E = TypeVar("E")
 In = TypeVar("In")
 R = TypeVar("R")
 T = TypeVar("T")
@@ -593,10 +595,14 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         Raises:
             ValueError: There is no entity ID.
         """
-        action = actions.CallEntity(
-            instance_id=_entity(entityId), operation=operationName, input=encode_value(operationInput)
-        )
-        return leaf_for(self._schedule, action, "", payloads.decoder(expected_type, is_checked=self._is_checked))
+        decode = payloads.decoder(expected_type, is_checked=self._is_checked)
+        return self._call_entity(entityId, operationName, operationInput, decode)
+
+    def _call_entity(
+        self, entity_id: EntityId | None, operation: str, input_: Any, decode: payloads.Decoder | None
+    ) -> Task:
+        action = actions.CallEntity(instance_id=_entity(entity_id), operation=operation, input=encode_value(input_))
+        return leaf_for(self._schedule, action, "", decode)
 
     def signal_entity(
         self,
@@ -628,7 +634,35 @@ class DurableOrchestrationContext(Generic[InputT_co]):
             action = actions.ScheduledSignalEntity(**message, fire_at=format_microseconds(due))
         return self._executor.signal(action)
 
-    def lock_entities(self, *entities: EntityId) -> Task[HeldLocks]:
+    @overload
+    def entity(self, entity: type[E], key: str) -> type[E]: ...
+    @overload
+    def entity(self, entity: str, key: str) -> Any: ...
+    def entity(self, entity: Any, key: str) -> Any:
+        """An entity, with its operations as methods.
+
+            total = await context.entity(Counter, "a").add(1)
+            context.entity(Counter, "a").signal.add(1)
+
+        Each gives a task, to be awaited or yielded; `signal` has the same without waiting for them.
+
+        Args:
+            entity: The entity's class, or the name of its function.
+            key: Its key.
+
+        Raises:
+            ValueError: The name or the key is empty.
+        """
+
+        def call(entity_id: EntityId, name: str, input_: Any, result_type: Any) -> Task:
+            return self._call_entity(entity_id, name, input_, payloads.decoder(result_type, is_checked=True))
+
+        def signal(entity_id: EntityId, name: str, input_: Any, _result_type: Any) -> Task:
+            return self.signal_entity(entity_id, name, input_)
+
+        return EntityProxy(*target(entity, key), call, signal)
+
+    def lock_entities(self, *entities: EntityId | type[Any]) -> Task[HeldLocks]:
         """Locks entities, so that until their release only this orchestration reaches them.
 
             with (yield context.lock_entities(source, target)):
@@ -636,7 +670,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
                 yield context.call_entity(target, "deposit", 5)
 
         Args:
-            entities: What to lock; in any order, it is always taken in the same.
+            entities: What to lock, as IDs or proxies; in any order, it is always taken in the same.
 
         Returns:
             A task that gives the locks, to be used in a `with` block or released with `release()`.
@@ -644,9 +678,9 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         Raises:
             OrchestratorError: There are no entities, or the host knows no locks.
         """
-        return request_lock(self._executor, entities)
+        return request_lock(self._executor, _entity_ids(entities))
 
-    def lock(self, *entities: EntityId) -> LockScope:
+    def lock(self, *entities: EntityId | type[Any]) -> LockScope:
         """Locks entities for a block of an `async def` orchestrator; see `lock_entities`.
 
             async with context.lock(source, target):
@@ -658,7 +692,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         Raises:
             OrchestratorError: There are no entities, or the host knows no locks.
         """
-        return LockScope(request_lock(self._executor, entities))
+        return LockScope(request_lock(self._executor, _entity_ids(entities)))
 
     # -- typed values ------------------------------------------------------------------------------------------------
 
@@ -767,6 +801,12 @@ def _child(name: FunctionRef, input_: Any, instance_id: str | None, version: str
         instance_id=instance_id,
         version=version,
     )
+
+
+def _entity_ids(entities: Sequence[Any]) -> list[Any]:
+    if len(entities) == 1 and isinstance(entities[0], list | tuple):
+        entities = entities[0]
+    return [entity_id_of(entity) for entity in entities]
 
 
 def _entity(entity_id: EntityId | None) -> str:

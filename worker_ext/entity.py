@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, TypeVar, overload
 
 import msgspec
 
 from worker_ext import payloads
 from worker_ext.engine.entity import EntityExecutor
+from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.codec import decode_plain, decode_value, encode_value, restore
 from worker_ext.protocol.entity import EntityBatchRequest, EntityId, EntityName, Signal
+
+if TYPE_CHECKING:
+    from worker_ext.entity_proxy import EntityHandle
+
+T = TypeVar("T")
+E = TypeVar("E")
+
+_CURRENT: ContextVar[DurableEntityContext | None] = ContextVar("worker_ext_entity", default=None)
+"""The context of the operation of a class entity that runs."""
 
 
 class DurableEntityContext:
@@ -40,6 +52,29 @@ class DurableEntityContext:
     def of(cls, request: EntityBatchRequest) -> DurableEntityContext:
         """The context of a batch."""
         return cls(EntityExecutor(request, lambda: time.time_ns() // 1_000_000))
+
+    @staticmethod
+    def current() -> DurableEntityContext:
+        """The context of the operation that runs, for the methods of class entities.
+
+        Raises:
+            OrchestratorError: No operation of a class entity is running here.
+        """
+        context = _CURRENT.get()
+        if context is None:
+            raise OrchestratorError(
+                "no operation of a class entity is running here. The context exists while one does, in its own code"
+            )
+        return context
+
+    @contextmanager
+    def as_current(self) -> Iterator[None]:
+        """Makes it what `current()` gives."""
+        token = _CURRENT.set(self)
+        try:
+            yield
+        finally:
+            _CURRENT.reset(token)
 
     @property
     def executor(self) -> EntityExecutor:
@@ -106,6 +141,32 @@ class DurableEntityContext:
             )
         return initializer()
 
+    def read_input(self, expected_type: Any) -> Any:
+        """The input of the operation as a value of a type, checked; None names no type.
+
+        Raises:
+            PayloadError: It is of another type.
+        """
+        if expected_type is None:
+            return self.get_input()
+        text = self._executor.check_open().input
+        value = None if text is None else decode_plain(text)
+        read = payloads.decode_as if isinstance(value, str) else payloads.restore_as
+        return read(expected_type, value, is_checked=True)
+
+    def read_state(self, expected_type: type[T]) -> T:
+        """The state as an object of a class, checked; a new one where there is none.
+
+        Raises:
+            PayloadError: It is of another type.
+        """
+
+        def decode(text: str | None) -> Any:
+            return None if text in (None, "null") else payloads.decode_as(expected_type, text, is_checked=True)
+
+        state: T | None = self._executor.get_state(decode)
+        return expected_type() if state is None else state
+
     def set_state(self, state: Any) -> None:
         """Replaces the state; it is kept if the operation does not fail."""
         self._executor.set_state(state)
@@ -130,6 +191,24 @@ class DurableEntityContext:
         target = EntityName(entityId.name.lower(), entityId.key)
         text = encode_value(encode_value(operationInput))  # twice, as what orchestrators send arrives
         self._executor.signal(Signal(target=target, name=operationName, input=text))
+
+    @overload
+    def entity(self, entity: type[E], key: str) -> EntityHandle[E]: ...
+    @overload
+    def entity(self, entity: str, key: str) -> EntityHandle[Any]: ...
+    def entity(self, entity: Any, key: str) -> EntityHandle[Any]:
+        """Another entity, to signal: `context.entity(Log, "main").signal.note("...")`.
+
+        Args:
+            entity: The entity's class, or the name of its function.
+            key: Its key.
+        """
+        from worker_ext.entity_proxy import EntityHandle, target
+
+        def signal(entity_id: EntityId, name: str, input_: Any, _result_type: Any) -> None:
+            self.signal_entity(entity_id, name, input_)
+
+        return EntityHandle(*target(entity, key), signal)
 
     def destruct_on_exit(self) -> None:
         """Deletes the entity when the operation ends."""

@@ -259,6 +259,15 @@ def annotation(user: Callable[..., Any], name: str) -> Any:
         return None
 
 
+def signature_of(user: Callable[..., Any]) -> inspect.Signature:
+    """The signature with annotations as they stand: names that cannot be resolved yet, or ever, are left alone."""
+    if sys.version_info >= (3, 14):
+        from annotationlib import Format
+
+        return inspect.signature(user, annotation_format=Format.FORWARDREF)
+    return inspect.signature(user)
+
+
 def _annotations(function: Any) -> dict[str, Any]:
     """As they stand: one that cannot be resolved does not hide the others."""
     if sys.version_info >= (3, 14):

@@ -7,7 +7,7 @@ do not know become attributes.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from msgspec import Struct
 
@@ -23,6 +23,9 @@ __all__ = [
     "OrchestrationRuntimeStatus",
     "PurgeHistoryResult",
 ]
+
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
 
 T = TypeVar("T")
 
@@ -110,7 +113,7 @@ class DurableOrchestrationStatus:
         """What the orchestrator returned, or the text of its failure or termination."""
         return self._output
 
-    def get_output(self, expected_type: type[T]) -> T:
+    def get_output(self, expected_type: TypeForm[T]) -> T:
         """What the orchestrator returned, as a value of a type.
 
         Raises:
@@ -123,7 +126,7 @@ class DurableOrchestrationStatus:
             raise ValueError(f"instance {self._instance_id!r} has no output, its status is {state}{text}")
         return _read(self._output, expected_type)
 
-    def get_input(self, expected_type: type[T]) -> T:
+    def get_input(self, expected_type: TypeForm[T]) -> T:
         """The input of the instance, as a value of a type.
 
         Raises:
@@ -132,7 +135,7 @@ class DurableOrchestrationStatus:
         value = self._input
         return _read(codec.decode_plain(value) if isinstance(value, str) else value, expected_type)
 
-    def get_custom_status(self, expected_type: type[T]) -> T:
+    def get_custom_status(self, expected_type: TypeForm[T]) -> T:
         """What the orchestrator last set as its custom status, as a value of a type.
 
         Raises:
@@ -215,7 +218,7 @@ class EntityStateResponse:
         """Its state; None when it does not exist."""
         return self._entity_state
 
-    def get_state(self, expected_type: type[T]) -> T | None:
+    def get_state(self, expected_type: TypeForm[T]) -> T | None:
         """Its state, as a value of a type; None when it does not exist.
 
         Raises:
@@ -224,6 +227,6 @@ class EntityStateResponse:
         return _read(self._entity_state, expected_type) if self._entity_exists else None
 
 
-def _read(value: JSON, expected_type: type[T]) -> T:
+def _read(value: JSON, expected_type: TypeForm[T]) -> T:
     read: T = payloads.restore_as(expected_type, value, is_checked=True)
     return read

@@ -12,14 +12,18 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
 from datetime import timedelta
 from functools import wraps
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.connection import connection_payload
 from worker_ext.http_transport import Transport
 
+if TYPE_CHECKING:
+    from worker_ext.entity_proxy import SyncClientEntity
+
 P = ParamSpec("P")
 T = TypeVar("T")
+E = TypeVar("E")
 
 
 def _waiting(
@@ -182,6 +186,16 @@ class SyncDurableOrchestrationClient:
     purge_each = _waiting(DurableOrchestrationClient.purge_each)
 
     # ------------------------------------------------------------ entities
+
+    @overload
+    def entity(self, entity: type[E], key: str) -> SyncClientEntity[E]: ...
+    @overload
+    def entity(self, entity: str, key: str) -> SyncClientEntity[Any]: ...
+    def entity(self, entity: Any, key: str) -> SyncClientEntity[Any]:
+        """An entity, with its operations as methods and its state as an object of its class; see the other client."""
+        from worker_ext.entity_proxy import SyncClientEntity
+
+        return SyncClientEntity(self._client.entity(entity, key), self._run)
 
     list_entities = _stepping(DurableOrchestrationClient.list_entities)
     read_entity_state = _waiting(DurableOrchestrationClient.read_entity_state)

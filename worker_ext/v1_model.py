@@ -84,15 +84,20 @@ class Entity:
         return handlers.run_batch(context, read_operations(batch), self.fn)
 
     @classmethod
-    def create(cls, fn: EntityFunction) -> Callable[[Any], str]:
+    def create(cls, fn: EntityFunction | type[Any]) -> Callable[[Any], str]:
         """Makes the function that the host calls.
 
         Args:
-            fn: The user's entity function, a function of one parameter.
+            fn: The user's entity function, a function of one parameter; or the entity's class. The folder that
+                `function.json` stands in gives the entity its name, so that the class has to be called like it.
 
         Raises:
-            AppError: It is no function, or takes another number of parameters.
+            AppError: It is no function, or takes another number of parameters; it is a class that can be no entity.
         """
+        if isinstance(fn, type):
+            from worker_ext.entity_definition import entity_function_of
+
+            fn = entity_function_of(fn)
         _check_is_function(fn, "Entity")
         converters.register()
         return decorators.entity_function(fn, BINDING)

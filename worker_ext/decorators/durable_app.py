@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, Generic, ParamSpec, TypeAlias, TypeVar
+from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
 from azure.functions import AuthLevel, BindingApi, FunctionRegister, SettingsApi, TriggerApi
 from azure.functions.decorators.core import InputBinding, Trigger
@@ -18,6 +18,7 @@ from worker_ext.errors import AppError
 
 P = ParamSpec("P")
 R = TypeVar("R")
+E = TypeVar("E")
 _AnyFunction: TypeAlias = Callable[..., Any]
 
 
@@ -37,6 +38,15 @@ class DurableFunction(FunctionBuilder, Generic[P, R]):
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls the user's function."""
         return self._user_function(*args, **kwargs)
+
+
+class EntityDecorator(Protocol):
+    """What declares an entity."""
+
+    @overload
+    def __call__(self, target: type[E]) -> type[E]: ...  # type: ignore[overload-overlap]
+    @overload
+    def __call__(self, target: Callable[P, R]) -> DurableFunction[P, R]: ...
 
 
 class Blueprint(TriggerApi, BindingApi, SettingsApi):
@@ -88,23 +98,33 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
 
         return self._durable(install, ActivityTrigger(input_name, activity))
 
-    def entity_trigger(
-        self, context_name: str, entity_name: str | None = None
-    ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]:
-        """Declares an entity: a function that takes the entity's context, and is called once for each operation.
+    def entity_trigger(self, context_name: str = "context", entity_name: str | None = None) -> EntityDecorator:
+        """Declares an entity: a class, whose operations are methods (see `worker_ext.operation`), or a function.
+
+        A class stays as it is. A function takes the entity's context, and is called once for each operation.
 
         Args:
             context_name: The name of the binding; the function's own parameter may be called otherwise.
-            entity_name: The name that it is addressed by; by default the function's.
+            entity_name: The name that it is addressed by; by default that of the class or the function.
 
         Raises:
-            AppError: What is decorated is no function of one parameter.
+            AppError: What is decorated is no function of one parameter, and no class that can be an entity.
         """
 
         def install(user: _AnyFunction) -> FunctionType:
             return entity_function(user, context_name)
 
-        return self._durable(install, EntityTrigger(context_name, entity_name))
+        declare = self._durable(install, EntityTrigger(context_name, entity_name))
+
+        def decorator(target: Any) -> Any:
+            if not isinstance(target, type):
+                return declare(target)
+            from worker_ext.entity_definition import entity_function_of
+
+            declare(entity_function_of(target, entity_name))
+            return target
+
+        return decorator
 
     def durable_client_input(
         self, client_name: str, task_hub: str | None = None, connection_name: str | None = None

@@ -13,12 +13,11 @@ Source: Functions worker protocol, sections on indexing, on the checks of a func
 from __future__ import annotations
 
 import inspect
-import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-from worker_ext import converters, tracing
+from worker_ext import converters, payloads, tracing
 from worker_ext.errors import AppError
 
 if TYPE_CHECKING:
@@ -70,7 +69,7 @@ def entity_function(user: _AnyFunction, context_name: str) -> FunctionType:
     Raises:
         AppError: The user's function has several parameters, and none is called `context_name`.
     """
-    if len(_signature(user).parameters) > 1:
+    if len(payloads.signature_of(user).parameters) > 1:
         return _entity_with_bindings(user, context_name)
     _check_takes_one_argument(user, "entity", "the context")
 
@@ -109,8 +108,6 @@ def activity_function(user: _AnyFunction, input_name: str, name: str | None = No
     signature = _signature_without(user, input_name, "activity_trigger", "input_name")
     # The activity's own return value answers the trigger, and no worker needs to know its type to convert it.
     signature = signature.replace(return_annotation=inspect.Signature.empty)
-    from worker_ext import payloads
-
     call = _with_typed_input(user, input_name, signature) if payloads.is_made(user, input_name) else user
     return _plain(call, user, signature, is_async=_is_async(user), span=name or user.__name__, activity_function=user)
 
@@ -121,8 +118,6 @@ def _with_typed_input(user: _AnyFunction, input_name: str, signature: inspect.Si
 
     def call(*args: Any, **kwargs: Any) -> Any:
         if not readers:
-            from worker_ext import payloads
-
             readers.append(payloads.restorer(payloads.parameter_type(user, input_name)))
         if input_name in kwargs:
             kwargs[input_name] = readers[0](kwargs[input_name])
@@ -259,18 +254,9 @@ def _single_parameter(name: str) -> inspect.Signature:
     return inspect.Signature([inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD)])
 
 
-def _signature(user: _AnyFunction) -> inspect.Signature:
-    """The signature with annotations as they stand: names that cannot be resolved yet, or ever, are left alone."""
-    if sys.version_info >= (3, 14):
-        from annotationlib import Format
-
-        return inspect.signature(user, annotation_format=Format.FORWARDREF)
-    return inspect.signature(user)
-
-
 def _signature_without(user: _AnyFunction, parameter: str, decorator: str, argument: str) -> inspect.Signature:
     """The signature with the annotation of one parameter hidden."""
-    signature = _signature(user)
+    signature = payloads.signature_of(user)
     if parameter not in signature.parameters:
         raise AppError(
             f"function {user.__name__!r} has no parameter {parameter!r}, which {decorator}({argument}={parameter!r}) "
@@ -286,7 +272,7 @@ def _signature_without(user: _AnyFunction, parameter: str, decorator: str, argum
 
 
 def _check_takes_one_argument(user: _AnyFunction, kind: str, what: str) -> None:
-    signature = _signature(user)
+    signature = payloads.signature_of(user)
     try:
         signature.bind(None)
     except TypeError:

@@ -266,7 +266,7 @@ def request_lock(executor: OrchestrationExecutor, entities: Sequence[Any]) -> Lo
 
     Args:
         executor: Who asks.
-        entities: The entities, or one list of them, as code that collects them has it.
+        entities: The entities.
 
     Raises:
         OrchestratorError: There are no entities, something else is among them, or the host knows no locks.
@@ -277,8 +277,6 @@ def request_lock(executor: OrchestrationExecutor, entities: Sequence[Any]) -> Lo
             f"entity locks need version 3.19 of the Durable extension or newer: it must offer schema V4, and this host "
             f"offers {known.name}. Raise the extension bundle's version in host.json"
         )
-    if len(entities) == 1 and isinstance(entities[0], list | tuple):
-        entities = entities[0]
     if not entities:
         raise OrchestratorError("lock_entities was given no entities; pass at least one EntityId")
     for entity in entities:

@@ -120,6 +120,17 @@ def filled(hint: Any, given: Mapping[Any, Any]) -> Any:
     return hint[tuple(given.get(parameter, parameter) for parameter in parameters)] if parameters else hint
 
 
+def has_fields(cls: type[Any]) -> bool:
+    """Whether objects of a class travel as the JSON objects of their fields, or as custom objects."""
+    return (
+        dataclasses.is_dataclass(cls)
+        or is_pydantic(cls)
+        or hasattr(cls, "__attrs_attrs__")
+        or hasattr(cls, "__struct_fields__")
+        or callable(getattr(cls, "from_json", None))
+    )
+
+
 def fields_of(hint: Any, cls: type[Any]) -> list[Field] | None:
     """The fields of a dataclass, an attrs class or a TypedDict; None of anything else."""
     if typing.is_typeddict(cls):
