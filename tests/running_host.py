@@ -4,38 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import aiohttp
 import yarl
+from host_process import PATIENCE, Answer
 
 from worker_ext.host.console import Console
 from worker_ext.host.local_host import LocalHost
 
+__all__ = ["APPS", "PATIENCE", "Answer", "Host", "run_host"]
+
 APPS = Path(__file__).parent / "host" / "apps"
-PATIENCE = 60.0
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a request was answered."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def text(self) -> str:
-        return self.body.decode()
-
-    @property
-    def json(self) -> Any:
-        return json.loads(self.body)
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from contextlib import aclosing
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import click
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.commands import options
 from worker_ext.commands.connected import NOT_COMPLETED, NOT_FOUND, connected, fail, with_exit_codes
-from worker_ext.commands.options import Given, chosen_states, filter_options, read_json
+from worker_ext.commands.options import Filter, Given, filter_options, read_json
 from worker_ext.commands.output import (
     brief,
     chosen_format,
@@ -36,10 +36,7 @@ _PAGE = 100
 @connected
 async def list_instances(
     client: DurableOrchestrationClient,
-    states: tuple[str, ...],
-    prefix: str | None,
-    created_after: datetime | None,
-    created_before: datetime | None,
+    chosen: Filter,
     limit: int,
     form: str | None,
 ) -> None:
@@ -56,18 +53,17 @@ async def list_instances(
     found: list[DurableOrchestrationStatus] = []
     numbers = count(1)
     page_size = min(limit, _PAGE) if limit else None
-    instances = client.list_instances(created_after, created_before, chosen_states(states), prefix, page_size=page_size)
-    async with aclosing(instances):
+    async with aclosing(chosen.instances(client, show_input=True, page_size=page_size)) as instances:
         async for status in instances:
             found.append(status)
             if next(numbers) == limit:
                 break
-    chosen = chosen_format(form)
-    if chosen == "json":
+    form = chosen_format(form)
+    if form == "json":
         write_json([as_json(status) for status in found])
         return
     titles = ("INSTANCE", "FUNCTION", "STATE", "CREATED", "UPDATED")
-    write_rows(titles, [_row(status) for status in found], chosen)
+    write_rows(titles, [_row(status) for status in found], form)
     if limit and len(found) == limit:
         click.echo(f"The first {limit}; --limit 0 lists all.", err=True)
 

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable
-from datetime import datetime
 from typing import Any
 
 import click
+from msgspec.structs import replace
 
 from worker_ext.bulk import BulkResult, Progress
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.commands import options
 from worker_ext.commands.connected import REFUSED, connected, exit_code, explain, fail, with_exit_codes
-from worker_ext.commands.options import chosen_states, filter_options
+from worker_ext.commands.options import Filter, filter_options
 from worker_ext.commands.states import ENDED, OPEN, expect_open
 from worker_ext.errors import ClientError
 
@@ -30,10 +30,7 @@ Each = Callable[[AsyncIterable[str], Progress], Awaitable[BulkResult]]
 async def terminate(
     client: DurableOrchestrationClient,
     instance_ids: tuple[str, ...],
-    states: tuple[str, ...],
-    prefix: str | None,
-    created_after: datetime | None,
-    created_before: datetime | None,
+    chosen: Filter,
     every: bool,
     yes: bool,
     reason: str,
@@ -54,13 +51,12 @@ async def terminate(
         await client.terminate(instance_id, reason)
 
     if instance_ids:
-        _only_one_way(states, prefix, created_after, created_before, every)
+        _only_one_way(chosen, every)
         return await _named(instance_ids, one)
-    _some_filter(states, prefix, created_after, created_before, every)
-    wanted = chosen_states(states) or OPEN
-    found = client.list_instances(created_after, created_before, wanted, prefix, show_input=False)
+    _some_filter(chosen, every)
+    wanted = chosen if chosen.states else replace(chosen, states=tuple(OPEN))
     return await _many(
-        found,
+        wanted.instances(client),
         lambda ids, progress: client.terminate_each(ids, reason, progress),
         "terminated",
         yes,
@@ -77,10 +73,7 @@ async def terminate(
 async def purge(
     client: DurableOrchestrationClient,
     instance_ids: tuple[str, ...],
-    states: tuple[str, ...],
-    prefix: str | None,
-    created_after: datetime | None,
-    created_before: datetime | None,
+    chosen: Filter,
     every: bool,
     yes: bool,
 ) -> int:
@@ -97,14 +90,13 @@ async def purge(
             raise ClientError(404, instance_id, "there is no such instance")
 
     if instance_ids:
-        _only_one_way(states, prefix, created_after, created_before, every)
+        _only_one_way(chosen, every)
         return await _named(instance_ids, one)
-    _some_filter(states, prefix, created_after, created_before, every)
-    wanted = [state for state in chosen_states(states) or ENDED if state in ENDED]
-    if not wanted:
+    _some_filter(chosen, every)
+    wanted = replace(chosen, states=tuple(state for state in chosen.states or ENDED if state in ENDED))
+    if not wanted.states:
         raise click.UsageError("only instances that have ended can be purged; terminate the others first")
-    found = client.list_instances(created_after, created_before, wanted, prefix, show_input=False)
-    return await _many(found, client.purge_each, "purged", yes)
+    return await _many(wanted.instances(client), client.purge_each, "purged", yes)
 
 
 def _only_one_way(*filters: Any) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
+from typing import Any
+
 import click
 
 from worker_ext.client import DurableOrchestrationClient
@@ -10,7 +13,7 @@ from worker_ext.commands.connected import connected, with_exit_codes
 from worker_ext.commands.options import Given, read_json
 from worker_ext.commands.states import expect_open
 
-_REASON = click.option("--reason", default="", metavar="TEXT", help="Why; the host keeps it.")
+Tell = Callable[[DurableOrchestrationClient, str, str], Coroutine[Any, Any, None]]
 
 
 @click.command("raise-event", short_help="Send an event to an instance.")
@@ -30,48 +33,62 @@ async def raise_event(
     await client.send_event(instance_id, event_name, None if data is None else data.value)
 
 
-@click.command(short_help="Stop an instance from going on.")
-@click.argument("instance_id", type=options.name)
-@_REASON
-@connected
-async def suspend(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+def _telling(name: str, short_help: str, text: str, tell: Tell) -> click.Command:
+    """A command that tells an instance something, and why."""
+
+    @click.command(name, short_help=short_help, help=text)
+    @click.argument("instance_id", type=options.name)
+    @click.option("--reason", default="", metavar="TEXT", help="Why; the host keeps it.")
+    @connected
+    async def command(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+        await tell(client, instance_id, reason)
+
+    return command
+
+
+async def _suspend(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+    await expect_open(client, instance_id)
+    await client.suspend(instance_id, reason)
+
+
+async def _resume(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+    await expect_open(client, instance_id)
+    await client.resume(instance_id, reason)
+
+
+suspend = _telling(
+    "suspend",
+    "Stop an instance from going on.",
     """Stop an instance from going on until it is resumed. What is running already is finished and waits.
 
     \b
     Example:
       worker-ext suspend order-17 --reason "prices are wrong"
-    """
-    await expect_open(client, instance_id)
-    await client.suspend(instance_id, reason)
-
-
-@click.command(short_help="Let a suspended instance go on.")
-@click.argument("instance_id", type=options.name)
-@_REASON
-@connected
-async def resume(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+    """,
+    _suspend,
+)
+resume = _telling(
+    "resume",
+    "Let a suspended instance go on.",
     """Let a suspended instance go on where it stood.
 
     \b
     Example:
       worker-ext resume order-17
-    """
-    await expect_open(client, instance_id)
-    await client.resume(instance_id, reason)
-
-
-@click.command(short_help="Let a failed instance try again.")
-@click.argument("instance_id", type=options.name)
-@_REASON
-@connected
-async def rewind(client: DurableOrchestrationClient, instance_id: str, reason: str) -> None:
+    """,
+    _resume,
+)
+rewind = _telling(
+    "rewind",
+    "Let a failed instance try again.",
     """Take a failed instance back to where it was before its failures and let it try again.
 
     \b
     Example:
       worker-ext rewind order-17 --reason "the bug is fixed"
-    """
-    await client.rewind(instance_id, reason)
+    """,
+    DurableOrchestrationClient.rewind,
+)
 
 
 @click.command(short_help="Start an instance again with the input it had.")

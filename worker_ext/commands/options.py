@@ -1,18 +1,22 @@
-"""Types of options: JSON values, times, states."""
+"""Types of options: JSON values, times, filters of instances."""
 
 from __future__ import annotations
 
+import functools
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import click
+from msgspec import Struct
 
+from worker_ext.client import DurableOrchestrationClient
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
 from worker_ext.protocol.codec import JSON, decode_json
+from worker_ext.status import DurableOrchestrationStatus
 
 _AGO = re.compile(r"(\d+(?:\.\d+)?)\s*([smhdw])")
 _IN_PATHS = frozenset("/\\?#")
@@ -75,8 +79,47 @@ def read_time(_ctx: click.Context, _param: click.Parameter, text: str | None) ->
 STATES = click.Choice([status.value for status in OrchestrationRuntimeStatus], case_sensitive=False)
 
 
+class Filter(Struct, frozen=True):
+    """Which instances are meant; what is None or empty lets everything through."""
+
+    states: tuple[OrchestrationRuntimeStatus, ...] = ()
+    prefix: str | None = None
+    created_after: datetime | None = None
+    created_before: datetime | None = None
+
+    def __bool__(self) -> bool:
+        return self != Filter()
+
+    def instances(
+        self, client: DurableOrchestrationClient, *, show_input: bool = False, page_size: int | None = None
+    ) -> AsyncGenerator[DurableOrchestrationStatus, None]:
+        """The instances that fit."""
+        return client.list_instances(
+            self.created_after,
+            self.created_before,
+            list(self.states),
+            self.prefix,
+            show_input=show_input,
+            page_size=page_size,
+        )
+
+
 def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options that choose instances."""
+    """The options that choose instances; the command gets them as `chosen`, a Filter."""
+
+    @functools.wraps(command)
+    def choosing(
+        *arguments: Any,
+        states: tuple[str, ...],
+        prefix: str | None,
+        created_after: datetime | None,
+        created_before: datetime | None,
+        **others: Any,
+    ) -> Any:
+        wanted = tuple(OrchestrationRuntimeStatus(name) for name in states)
+        return command(*arguments, chosen=Filter(wanted, prefix, created_after, created_before), **others)
+
+    with_options: Callable[..., Any] = choosing
     for option in (
         click.option("--created-before", callback=read_time, metavar="TIME", help="Created then or earlier."),
         click.option(
@@ -92,10 +135,5 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
             help="In this state, such as Failed; may be repeated.",
         ),
     ):
-        command = option(command)
-    return command
-
-
-def chosen_states(states: tuple[str, ...]) -> list[OrchestrationRuntimeStatus] | None:
-    """The states of the option `--status`; None for all."""
-    return [OrchestrationRuntimeStatus(name) for name in states] or None
+        with_options = option(with_options)
+    return with_options
