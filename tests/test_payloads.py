@@ -460,6 +460,20 @@ def test_an_orchestrator_gives_and_takes_typed_values() -> None:
     assert turn.output == AS_JSON
 
 
+def test_the_input_is_read_as_the_type_that_the_context_is_annotated_with() -> None:
+    def as_generator(context: df.DurableOrchestrationContext[Bill]) -> Steps:
+        yield context.task_all([])
+        return context.get_input().lines[0].due.year
+
+    async def as_coroutine(context: df.DurableOrchestrationContext[Bill]) -> int:
+        return context.get_input().lines[0].due.year
+
+    for orchestrator in (as_generator, as_coroutine):
+        assert replay(orchestrator, HistoryBuilder().started(input_=AS_JSON)).output == 2026
+        error = replay(orchestrator, HistoryBuilder().started(input_=WRONG)).error
+        assert (type(error), str(error)) == (PayloadError, FAULT)
+
+
 def test_plain_types_are_checked_where_1_7_0_has_no_say() -> None:
     """An app of 1.7.0 has no orchestrators that are `async def`."""
 

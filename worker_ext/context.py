@@ -6,8 +6,10 @@ The context keeps no state; the executor does.
 from __future__ import annotations
 
 import json
+import typing
 from collections.abc import Callable, Coroutine, Generator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, overload
 from uuid import UUID
 
@@ -70,6 +72,9 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         executor: The executor of this turn; it owns the state.
         payload: What the trigger delivered.
         input_type: The type that `get_input` reads the input as where it is told no other.
+
+    Attributes:
+        orchestrator: The function that runs, once it is known.
     """
 
     def __init__(
@@ -79,6 +84,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         self._schedule = executor.schedule
         self._view = TriggerView(payload)
         self._input_type = input_type
+        self.orchestrator: Callable[..., Any] | None = None
 
     @classmethod
     def from_json(cls, json_string: str | bytes, *, input_type: type | None = None) -> DurableOrchestrationContext:
@@ -104,16 +110,19 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         """The input of this instance, or None where it has none.
 
         Args:
-            expected_type: The type to read it as; by default the `input_type` of the trigger's decorator.
+            expected_type: The type to read it as; by default the `input_type` of the trigger's decorator, else the one
+                that the orchestrator's parameter is annotated with: `DurableOrchestrationContext[Order]`.
 
         Raises:
             PayloadError: The input holds a custom object whose class the app does not have.
             TypeError: Typing is strict, and the input is of another type.
         """
-        value, kind = self._executor.input, expected_type or self._input_type
+        value, kind, is_checked = self._executor.input, expected_type or self._input_type, self._is_checked
+        if kind is None and self.orchestrator is not None:
+            kind, is_checked = _input_type_of(self.orchestrator), True  # which 1.7.0 knows nothing of
         if kind is not None:
             read = payloads.decode_as if isinstance(value, str) else payloads.restore_as
-            return read(kind, value, is_checked=self._is_checked)
+            return read(kind, value, is_checked=is_checked)
         return decode_value(value) if isinstance(value, str) else restore(value)
 
     @property
@@ -792,6 +801,17 @@ class DurableOrchestrationContext(Generic[InputT_co]):
     def will_continue_as_new(self) -> bool:
         """Whether `continue_as_new` was called."""
         return self._executor.continues_as_new
+
+
+@cache
+def _input_type_of(orchestrator: Callable[..., Any]) -> Any:
+    """The type that an orchestrator's annotation says its input has; None where it says nothing."""
+    name = next(iter(payloads.signature_of(orchestrator).parameters), None)
+    hint = None if name is None else payloads.annotation(orchestrator, name)
+    if typing.get_origin(hint) is not DurableOrchestrationContext:
+        return None
+    [input_type] = typing.get_args(hint)
+    return None if payloads.says_nothing(input_type) else input_type
 
 
 def _child(name: FunctionRef, input_: Any, instance_id: str | None, version: str | None) -> actions.CallSubOrchestrator:

@@ -55,6 +55,7 @@ def run_turn(context: DurableOrchestrationContext, orchestrator: OrchestratorFun
         ValueError: The reply is too long for a message.
     """
     executor = context.executor
+    context.orchestrator = orchestrator
     executor.start(orchestrator, context)
     try:
         with quiet_while_replaying(executor), TurnTrace(executor) as turn:

@@ -234,6 +234,11 @@ def is_made(user: Callable[..., Any], name: str) -> bool:
         return True
 
 
+def says_nothing(hint: Any) -> bool:
+    """Whether a type says nothing of what is read."""
+    return hint in _NOTHING or isinstance(hint, typing.TypeVar)
+
+
 def restorer(expected_type: Any) -> Callable[[JSON], Any]:
     """What turns JSON values into values of a type; they are passed on as they are where no type is named."""
     if expected_type is None:
