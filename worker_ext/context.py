@@ -671,7 +671,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
 
         return EntityProxy(*target(entity, key), call, signal)
 
-    def lock_entities(self, *entities: EntityId | type[Any]) -> Task[HeldLocks]:
+    def lock_entities(self, *entities: EntityId | type[Any] | Sequence[EntityId | type[Any]]) -> Task[HeldLocks]:
         """Locks entities, so that until their release only this orchestration reaches them.
 
             with (yield context.lock_entities(source, target)):
@@ -679,7 +679,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
                 yield context.call_entity(target, "deposit", 5)
 
         Args:
-            entities: What to lock, as IDs or proxies; in any order, it is always taken in the same.
+            entities: What to lock, as IDs or proxies, or one list of them. Their order does not matter.
 
         Returns:
             A task that gives the locks, to be used in a `with` block or released with `release()`.
@@ -689,7 +689,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         """
         return request_lock(self._executor, _entity_ids(entities))
 
-    def lock(self, *entities: EntityId | type[Any]) -> LockScope:
+    def lock(self, *entities: EntityId | type[Any] | Sequence[EntityId | type[Any]]) -> LockScope:
         """Locks entities for a block of an `async def` orchestrator; see `lock_entities`.
 
             async with context.lock(source, target):

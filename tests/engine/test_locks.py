@@ -49,6 +49,14 @@ def test_the_set_is_sorted_without_duplicates_and_the_reply_says_v4() -> None:
     assert turn.state.schema_version == ReplaySchema.V4
 
 
+@pytest.mark.parametrize("entities", [(FROM, TO), ([TO, FROM],), ((FROM, TO),)])
+def test_entities_are_named_one_by_one_or_in_a_list(entities: tuple[Any, ...]) -> None:
+    def locks(context: Context) -> Steps:
+        yield context.lock_entities(*entities)
+
+    assert replay(locks, HistoryBuilder().started()).actions == [LOCK]
+
+
 def test_a_section_in_order_is_the_classic_list_and_the_release_takes_an_id_an_entity() -> None:
     history = locked().sent(1, str(FROM), "withdraw", "c1").batch().answered("c1")
     history.sent(2, str(TO), "deposit", "c2").batch().answered("c2")

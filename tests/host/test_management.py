@@ -143,6 +143,13 @@ class TestStart:
         assert (await reach(host, instance_id, "Completed")).json["input"] == 2
 
 
+async def test_the_path_of_the_first_hosts_leads_to_the_same(host: Host, instance_id: str) -> None:
+    first = "/admin/extensions/durabletaskextension"
+    answer = await host.post(f"{first}/orchestrators/waits/{instance_id}")
+    assert (answer.status, answer.json) == (202, check_status(host.url, instance_id))
+    assert (await host.get(f"{first}/instances/{instance_id}")).json["instanceId"] == instance_id
+
+
 class TestStartAndWait:
     async def test_what_completes_in_time_is_its_output(self, host: Host) -> None:
         answer = await host.post(f"{API}/orchestrators/walks?timeout=30&pollingInterval=0.2")

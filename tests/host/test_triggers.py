@@ -144,6 +144,7 @@ class TestKeys:
             ("/api/locked", ["M", "H", "F"]),
             ("/api/masters", ["M"]),
             ("/runtime/webhooks/durabletask/instances", ["M", "S"]),
+            ("/admin/extensions/DurableTaskExtension/instances", ["M", "S"]),
             ("/admin/host/status", ["M"]),
             ("/admin/functions", ["M"]),
             ("/admin/host/ping", ["", "x", "M", "H", "S", "F"]),

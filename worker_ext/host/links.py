@@ -15,6 +15,9 @@ import msgspec
 from worker_ext.protocol.client import CreationUrls, DurableClientPayload, ManagementUrls
 
 WEBHOOK_PATH = "/runtime/webhooks/durabletask"
+FIRST_WEBHOOK_PATH = "/admin/extensions/DurableTaskExtension"
+"""Where it was on version 1 of the Functions host; scripts of that time still find it. Links never name it."""
+
 CONNECTION = "Storage"
 _PLACEHOLDER = "INSTANCEID"
 

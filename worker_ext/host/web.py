@@ -23,7 +23,7 @@ from worker_ext.host.functions import FunctionCatalog, HostFunction
 from worker_ext.host.gateway import WorkerLostError
 from worker_ext.host.http_trigger import request_data, response_from
 from worker_ext.host.keys import Keys
-from worker_ext.host.links import WEBHOOK_PATH
+from worker_ext.host.links import FIRST_WEBHOOK_PATH, WEBHOOK_PATH
 from worker_ext.host.routes import RouteTable, make_route
 from worker_ext.host.settings import HostSettings
 from worker_ext.host.workers import Workers
@@ -117,10 +117,11 @@ class WebServer:
 
     async def _serve_public(self, request: web.BaseRequest) -> web.StreamResponse:
         path = request.rel_url.raw_path
-        if (rest := _below(path, WEBHOOK_PATH)) is not None:
-            if self._keys is not None and not self._keys.opens_management(request):
-                return web.Response(status=401)
-            return await self._management.handle(request, rest)
+        for base in (WEBHOOK_PATH, FIRST_WEBHOOK_PATH):
+            if (rest := _below(path, base)) is not None:
+                if self._keys is not None and not self._keys.opens_management(request):
+                    return web.Response(status=401)
+                return await self._management.handle(request, rest)
         if (rest := _below(path, "/admin")) is not None:
             rest = rest.lower().strip("/")
             if self._keys is not None and rest != "host/ping" and not self._keys.opens_admin(request):
