@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -74,32 +73,39 @@ def read(path: Path) -> dict[str, list[Run]]:
 def judge(runs: dict[str, list[Run]], expected: Iterable[str], kills: list[Kill]) -> Repeats:
     """Looks for the kill that fell between the start and the commit of every run that was repeated.
 
-    A run that was committed is never repeated, so any kill of the run's process, or of that process's host, before
-    the repeat will do; a worker whose host was killed may have begun the run a moment later.
+    One run of each activity was committed; every other must have been undone by a kill.
     """
     outcome = Repeats()
     names = Counter(expected)
     outcome.faults += [f"activity {key} never ran" for key in names if key not in runs]
     for key, found in runs.items():
         outcome.runs += len(found)
+        outcome.repeats += len(found) - 1
         if key not in names:
             outcome.faults.append(f"activity {key} ran, which nobody asked for")
         if not any(run.ended for run in found):
             outcome.faults.append(f"activity {key} never ended")
-        for run, repeat in itertools.pairwise(found):
-            outcome.repeats += 1
-            kill = _explanation(run, repeat, kills)
-            if kill is None:
-                outcome.faults.append(f"activity {key} ran again without a kill: {run}, then {repeat}")
-                continue
-            outcome.matched += 1
-            if run.ended is not None:
-                outcome.longest_gap = max(outcome.longest_gap, (kill.at - run.ended) / NANOSECONDS)
+        if len(found) > 1:
+            _match(outcome, key, found, kills)
     return outcome
 
 
-def _explanation(run: Run, repeat: Run, kills: list[Kill]) -> Kill | None:
+def _match(outcome: Repeats, key: str, found: list[Run], kills: list[Kill]) -> None:
+    undone = [(run, kill) for run in found if (kill := _end_of(run, found, kills)) is not None]
+    outcome.matched += min(len(undone), len(found) - 1)
+    if len(undone) < len(found) - 1:
+        outcome.faults.append(f"activity {key} ran again without a kill: {found}")
+    gaps = [(kill.at - run.ended) / NANOSECONDS for run, kill in undone if run.ended is not None]
+    outcome.longest_gap = max(outcome.longest_gap, *gaps, 0.0)
+
+
+def _end_of(run: Run, found: list[Run], kills: list[Kill]) -> Kill | None:
+    """The kill of a run's process, or of that process's host, that came before another run.
+
+    A worker whose host was killed may begin a moment later what the host had given it.
+    """
+    latest = max(other.started for other in found if other is not run)
     for kill in kills:
-        if run.pid in kill.workers and kill.at < repeat.started and (kill.host or kill.at > run.started):
+        if run.pid in kill.workers and kill.at < latest and (kill.host or kill.at > run.started):
             return kill
     return None

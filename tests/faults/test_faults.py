@@ -43,6 +43,9 @@ def heard(*said: Said) -> dict[str, Any]:
         pytest.param([run(1, 1, 1.5), run(2, 3, 4)], [kill(2, 1, host=True)], id="its host was killed after its end"),
         pytest.param([run(1, 2, 2.1), run(2, 3, 4)], [kill(1.9, 1, host=True)], id="it began when its host was dead"),
         pytest.param([run(1, 1), run(2, 3), run(3, 5, 6)], [kill(2, 1), kill(4, 2)], id="two kills, two repeats"),
+        pytest.param(
+            [run(2, 3, 4), run(1, 3.5)], [kill(2, 1, host=True)], id="it began after the run of the next host"
+        ),
     ],
 )
 def test_a_repeat_is_matched_to_the_kill_that_fell_before_its_commit(runs: list[Run], kills: list[Kill]) -> None:
@@ -64,7 +67,7 @@ def test_a_repeat_without_a_kill_is_a_fault(runs: list[Run], kills: list[Kill]) 
     outcome = judge({"a/0": runs}, ["a/0"], kills)
     assert (outcome.repeats, outcome.matched) == (1, 0)
     [fault] = outcome.faults
-    assert fault.startswith("activity a/0 ran again without a kill: Run(pid=1, ")
+    assert fault.startswith("activity a/0 ran again without a kill: [Run(pid=1, ")
 
 
 def test_activities_that_are_missing_unknown_or_never_ended_are_faults() -> None:

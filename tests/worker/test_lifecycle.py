@@ -431,12 +431,12 @@ class FrameHost:
 
 @contextlib.asynccontextmanager
 async def framed_worker(
-    folder: Path,
+    folder: Path, environment: dict[str, str] | None = None
 ) -> AsyncIterator[tuple[frames.FrameStream, FrameHost, asyncio.subprocess.Process]]:
     host = FrameHost()
     server = frames.FrameServer(host.serve)
     uri = f"tcp://127.0.0.1:{await server.start()}/"
-    process = await start_process(["--functions-uri", uri, "--functions-worker-id", "w"], folder)
+    process = await start_process(["--functions-uri", uri, "--functions-worker-id", "w"], folder, environment)
     try:
         async with asyncio.timeout(WAIT_SECONDS):
             stream = await host.arrival
@@ -484,3 +484,59 @@ async def test_a_stream_of_frames_that_breaks_is_an_error_of_the_worker(write_ap
     assert re.search(
         r"worker_ext.worker: error: the stream to the host at 127\.0\.0\.1:\d+ broke: the conn", err.decode()
     )
+
+
+SLOW_APP = """
+    import asyncio
+    import logging
+    import time
+    from pathlib import Path
+
+    import azure.functions as func
+
+    app = func.FunctionApp()
+
+    @app.generic_trigger(arg_name="x", type="anything")
+    def slow(x):
+        with open(Path(__file__).with_name("began"), "a") as file:
+            file.write(x)
+        logging.info("began")
+        time.sleep(0.3)
+
+    @app.generic_trigger(arg_name="x", type="anything")
+    async def stubborn(x):
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                pass
+"""
+
+
+async def test_a_worker_whose_host_is_gone_begins_nothing_more(write_app: WriteApp) -> None:
+    """What waits for a thread is the next host's: begun here too, it would be done twice."""
+    folder = write_app(SLOW_APP)
+    async with framed_worker(folder, {"PYTHON_THREADPOOL_THREAD_COUNT": "1"}) as (stream, _, process):
+        request = pb.FunctionsMetadataRequest(function_app_directory=str(folder))
+        stream.send(pb.StreamingMessage(functions_metadata_request=request))
+        reply = await stream.read()
+        while reply is not None and reply.WhichOneof("content") == "rpc_log":
+            reply = await stream.read()
+        assert reply is not None
+        slow, stubborn = reply.function_metadata_response.function_metadata_results
+        # The first one keeps the worker from ending at once.
+        for number, function in enumerate([stubborn, *[slow] * 20]):
+            invocation = pb.InvocationRequest(
+                invocation_id=str(number),
+                function_id=function.function_id,
+                input_data=[pb.ParameterBinding(name="x", data=pb.TypedData(string="x"))],
+            )
+            stream.send(pb.StreamingMessage(invocation_request=invocation))
+        while reply is not None and reply.rpc_log.message != "began":
+            reply = await stream.read()
+        stream.close()
+        await process.wait()
+    assert len((folder / "began").read_text()) in {
+        1,
+        2,
+    }  # the second may have begun before the end of the stream was read

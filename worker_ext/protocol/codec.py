@@ -367,9 +367,8 @@ def parse_timestamp(text: str) -> datetime:
 
 def format_timestamp(time: datetime) -> str:
     """Writes an aware time as .NET does: UTC with `Z`, no fraction when it is zero, no trailing zeros."""
-    text = time.astimezone(UTC).replace(microsecond=0, tzinfo=None).isoformat()
-    fraction = f".{time.microsecond:06d}".rstrip("0") if time.microsecond else ""
-    return f"{text}{fraction}Z"
+    text = time.astimezone(UTC).isoformat().removesuffix("+00:00")
+    return (text.rstrip("0") if time.microsecond else text) + "Z"
 
 
 _encode_time = msgspec.json.Encoder().encode

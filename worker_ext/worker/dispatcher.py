@@ -95,6 +95,10 @@ class Dispatcher:
         else:
             _log.warning("the host sent a message of kind %s, which this worker does not know", kind)
 
+    def abandon(self) -> None:
+        """Begin no invocation that has not begun yet: the host is gone."""
+        self._invocations.abandon()
+
     async def finish(self, grace: timedelta) -> None:
         """Let running invocations end; cancel those that have not ended in time."""
         await self._invocations.finish(grace)

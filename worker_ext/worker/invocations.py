@@ -72,6 +72,10 @@ class Invocations:
         if task is not None:
             task.cancel()
 
+    def abandon(self) -> None:
+        """Begin nothing more: there is nobody left to answer, and the host gives its work to others."""
+        self._queued.clear()
+
     async def finish(self, grace: timedelta) -> None:
         """Let what runs end; cancel what has not ended in time."""
         self._idle = asyncio.Event()

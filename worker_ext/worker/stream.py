@@ -101,11 +101,11 @@ class _Session:
         await asyncio.wait(ends, return_when=asyncio.FIRST_COMPLETED)
         if self._stopping.done() and not reader.done():
             await self._finish(reader, writer)
-        elif reader.done():
-            reader.result()
         else:
-            await writer
-            await reader  # the host has ended the call: reading says how
+            self._dispatcher.abandon()
+            if not reader.done():
+                await writer
+            await reader  # the host has ended the stream: reading says how
 
     def _stop(self, grace: timedelta) -> None:
         if not self._stopping.done():
