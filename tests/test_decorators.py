@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
 import functools
 import inspect
@@ -17,7 +18,7 @@ import pytest
 from management_host import WEBHOOK, client_payload
 
 from worker_ext.client import DurableOrchestrationClient
-from worker_ext.decorators import Blueprint, DFApp, DurableFunction
+from worker_ext.decorators import Blueprint, DFApp, DurableFunction, inherited
 from worker_ext.errors import AppError, OrchestrationFailedError
 
 if typing.TYPE_CHECKING:
@@ -190,6 +191,25 @@ def test_a_second_trigger_is_refused(app: DFApp) -> None:
 
 
 # ---------------------------------------------------------------- called directly, as a unit test does
+
+
+def test_a_decorated_function_shows_the_users_signature(app: DFApp) -> None:
+    def hello(name: str, greeting: str = "Hello") -> str:
+        raise NotImplementedError
+
+    decorated = app.function_name("Greet")(app.activity_trigger(input_name="name")(hello))
+    assert inspect.signature(decorated) == inspect.signature(hello)
+    assert (inspect.unwrap(decorated), decorated.__qualname__) == (hello, hello.__qualname__)
+
+
+def test_no_decorator_of_azure_functions_is_without_its_types() -> None:
+    """They are restated for type checkers, which would lose the function's signature under them."""
+    source = ast.parse(inspect.getsource(inherited))
+    restated = {node.name for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}
+    own = {"orchestration_trigger", "activity_trigger", "entity_trigger", "durable_client_input"}
+    apis = func.TriggerApi, func.BindingApi, func.SettingsApi
+    decorators = {name for api in apis for name, member in inspect.getmembers(api, inspect.isfunction)}
+    assert {name for name in decorators if not name.startswith("_")} - own <= restated
 
 
 def test_a_decorated_activity_is_called_as_it_is_written(app: DFApp) -> None:

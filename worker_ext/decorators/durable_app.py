@@ -2,38 +2,48 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from types import FunctionType
-from typing import Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, ParamSpec, Protocol, TypeAlias, TypeVar, overload
 
-from azure.functions import AuthLevel, BindingApi, FunctionRegister, SettingsApi, TriggerApi
+from azure.functions import AuthLevel, FunctionRegister
 from azure.functions.decorators.core import InputBinding, Trigger
 from azure.functions.decorators.function_app import Function, FunctionBuilder
 
 from worker_ext import converters
 from worker_ext.decorators.declared import DECLARATIONS
+from worker_ext.decorators.inherited import InheritedDecorators
 from worker_ext.decorators.metadata import ActivityTrigger, DurableClient, EntityTrigger, OrchestrationTrigger
 from worker_ext.decorators.wrappers import activity_function, client_function, entity_function, orchestrator_function
 from worker_ext.errors import AppError
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
+    from worker_ext.context import DurableOrchestrationContext
+
 P = ParamSpec("P")
 R = TypeVar("R")
 E = TypeVar("E")
+In = TypeVar("In")
 _AnyFunction: TypeAlias = Callable[..., Any]
 
 
 class DurableFunction(FunctionBuilder, Generic[P, R]):
     """What a durable decorator leaves in the place of a function: azure-functions' builder, still callable as written.
 
-    Calling it calls the user's function with the arguments given and nothing in between, as a unit test wants it. What
-    a worker calls is `build().get_user_function()`.
+    Calling it calls the user's function with the arguments given and nothing in between, as a unit test wants it; its
+    name, its documentation and its signature are the user's. What a worker calls is `build().get_user_function()`.
     """
 
+    __name__: str
+    __qualname__: str
+
     def __init__(self, builder: FunctionBuilder, function: Callable[P, R]) -> None:
+        functools.update_wrapper(self, function)
         self._function = builder._function
         self._user_function = function
-        self.__name__: str = getattr(function, "__name__", type(function).__name__)
-        self.__doc__ = function.__doc__
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls the user's function."""
@@ -49,7 +59,7 @@ class EntityDecorator(Protocol):
     def __call__(self, target: Callable[P, R]) -> DurableFunction[P, R]: ...
 
 
-class Blueprint(TriggerApi, BindingApi, SettingsApi):
+class Blueprint(InheritedDecorators):
     """A group of functions that an app takes in with `register_functions`.
 
     Args:
@@ -61,15 +71,30 @@ class Blueprint(TriggerApi, BindingApi, SettingsApi):
         converters.register()
         DECLARATIONS.add(self)
 
+    @overload
     def orchestration_trigger(
-        self, context_name: str, orchestration: str | None = None, input_type: type | None = None
-    ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]:
+        self, context_name: str, orchestration: str | None = None, input_type: None = None
+    ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]: ...
+    @overload
+    def orchestration_trigger(
+        self, context_name: str, orchestration: str | None = None, *, input_type: TypeForm[In]
+    ) -> Callable[
+        [Callable[[DurableOrchestrationContext[In]], R]], DurableFunction[[DurableOrchestrationContext[In]], R]
+    ]: ...
+    @overload
+    def orchestration_trigger(
+        self, context_name: str, orchestration: str | None, input_type: TypeForm[In]
+    ) -> Callable[
+        [Callable[[DurableOrchestrationContext[In]], R]], DurableFunction[[DurableOrchestrationContext[In]], R]
+    ]: ...
+    def orchestration_trigger(self, context_name: str, orchestration: str | None = None, input_type: Any = None) -> Any:
         """Declares an orchestrator: a generator function, or a plain one, that takes the context.
 
         Args:
             context_name: The name of the binding; the function's own parameter may be called otherwise.
             orchestration: The name that starts it; by default the function's.
-            input_type: The type that `context.get_input()` reads the input as.
+            input_type: The type that `context.get_input()` reads the input as; by default what the function's parameter
+                says, if it is annotated with `DurableOrchestrationContext[Order]`.
 
         Raises:
             AppError: What is decorated is no function of one parameter.
