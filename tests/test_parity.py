@@ -58,6 +58,7 @@ DIFFERENT = {
     "DurableOrchestrationContext.current_utc_datetime": "the clock is history's: reading it is all there is",
     "DurableEntityContext.__init__": "made of the engine's executor; `from_json` makes one of a payload",
     "Blueprint.durable_openai_agent_orchestrator": AGENTS,
+    "Blueprint.entity_trigger": "the context's name may be left out, as entities that are classes do not see it",
     # Data of the wire.
     "OrchestratorState.__init__": DATA,
     "OrchestratorState.to_json": DATA,
