@@ -59,6 +59,8 @@ class DurableOrchestrationClient:
     ) -> None:
         payload = DurableClientPayload.decode(context)
         self.task_hub_name = payload.task_hub_name
+        # An address that a person gave may be wrong; a binding's never is.
+        self._checks_address = False
         self._context = context
         self._endpoint = management.Endpoint(payload, function_invocation_id)
         self._transport = transport if transport is not None else _DEFAULT_TRANSPORT
@@ -85,7 +87,9 @@ class DurableOrchestrationClient:
         Raises:
             ValueError: The URL is not one of a host.
         """
-        return cls(connection_payload(url, key, task_hub_name).encode(), transport=transport)
+        client = cls(connection_payload(url, key, task_hub_name).encode(), transport=transport)
+        client._checks_address = True
+        return client
 
     async def start_new(
         self,
@@ -173,7 +177,7 @@ class DurableOrchestrationClient:
         """
         query = {"showInput": "true", "showHistory": "true", "showHistoryOutput": "true"}
         response = await self._send("GET", management.path("instances", instance_id), query)
-        management.expect(response, {200, 202}, instance_id)
+        await self._expect(response, {200, 202}, instance_id)
         status = management.read_object(management.body(response), response, instance_id)
         response = await self._send("GET", management.path("instances", instance_id, "history"))
         if response.status == 200:
@@ -311,7 +315,7 @@ class DurableOrchestrationClient:
             _hub(task_hub_name, connection_name),
             codec.encode_as_json(event_data),
         )
-        management.expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
+        await self._expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
 
     async def send_event(self, instance_id: str, event_name: str, value: Any = None) -> None:
         """Sends an event whose value the wait gives as it is; `raise_event` gives it the value's JSON text.
@@ -329,7 +333,7 @@ class DurableOrchestrationClient:
             raise ValueError("event_name must be a non-empty string.")
         path = management.path("instances", instance_id, "raiseEvent", event_name)
         response = await self._send("POST", path, value=value)
-        management.expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
+        await self._expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
 
     async def terminate(self, instance_id: str, reason: str) -> None:
         """Ends an instance at once; one that has ended stays as it is.
@@ -376,7 +380,7 @@ class DurableOrchestrationClient:
         query = {"reason": reason, **_hub(task_hub_name, connection_name)}
         response = await self._send("POST", management.path("instances", instance_id, "rewind"), query)
         words = management.REWINDING
-        management.expect(response, {200, 202}, instance_id, words, s410="only failed instances can be rewound")
+        await self._expect(response, {200, 202}, instance_id, words, s410="only failed instances can be rewound")
 
     async def restart(self, instance_id: str, restart_with_new_instance_id: bool = True) -> Any:
         """Starts an instance again with the input it had.
@@ -516,7 +520,7 @@ class DurableOrchestrationClient:
         while True:
             status = await self.get_status(instance_id)
             if not status:
-                raise ClientError(404, instance_id, "there is no such instance")
+                raise await self.missing(instance_id)
             if status.runtime_status in _ENDED:
                 return status
             remaining = deadline - time.monotonic()
@@ -684,11 +688,39 @@ class DurableOrchestrationClient:
         # The query has the key in it, which no message may show.
         return replace(await self._transport.send(request), origin=request.url.partition("?")[0])
 
+    async def missing(self, instance_id: str) -> ClientError:
+        """The error for an instance that the host does not know; a wrong address is told from that."""
+        response = Response(404)
+        try:
+            await self._expect(response, set(), instance_id, management.NEWER)
+        except ClientError as error:
+            return error
+        raise AssertionError("a 404 is never accepted here")
+
+    async def _expect(
+        self,
+        response: Response,
+        accepted: set[int],
+        instance_id: str,
+        words: management.Words = management.UNEXPECTED,
+        **explanations: str,
+    ) -> None:
+        """Checks the answer to a request about an instance.
+
+        An empty 404 is what an unknown instance gets, and what a wrong address gets; the list of instances, which every
+        host has, tells which.
+        """
+        if self._checks_address and response.status == 404 and 404 not in accepted and not response.body.strip():
+            probe = await self._send("GET", "instances/", {"showInput": "false", "top": "1"})
+            if probe.status == 404:
+                management.refuse(probe, instance_id, words, is_address_wrong=True)
+        management.expect(response, accepted, instance_id, words, **explanations)
+
     async def _manage(
         self, instance_id: str, verb: str, query: Mapping[str, str | None], accepted: set[int]
     ) -> Response:
         response = await self._send("POST", management.path("instances", instance_id, verb), query)
-        management.expect(response, accepted, instance_id, management.MANAGING)
+        await self._expect(response, accepted, instance_id, management.MANAGING)
         return response
 
     async def _list(self, query: Mapping[str, str | None]) -> list[DurableOrchestrationStatus]:

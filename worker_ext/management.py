@@ -44,6 +44,8 @@ REWINDING: Words = {
     410: "The rewind operation is only supported on failed orchestration instances.",
 }
 STARTING: Words = {}
+NEWER: Words = {}
+"""For requests that 1.7.0 does not make."""
 
 
 class Endpoint:
@@ -187,12 +189,18 @@ def expect(
 
 
 def refuse(
-    response: Response, instance_id: str | None, words: Words = UNEXPECTED, explanation: str | None = None
+    response: Response,
+    instance_id: str | None,
+    words: Words = UNEXPECTED,
+    explanation: str | None = None,
+    *,
+    is_address_wrong: bool = False,
 ) -> NoReturn:
     """Raises the error of an answer: in the words of 1.7.0, then in the host's where it has any."""
     text = words.get(response.status, words.get(0, "")).format(status=response.status, instance_id=instance_id)
     is_about_instance = instance_id is not None and words is not STARTING
-    if _is_foreign(response) or (response.status == 404 and not response.body.strip() and not is_about_instance):
+    is_address_wrong |= response.status == 404 and not response.body.strip() and not is_about_instance
+    if is_address_wrong or _is_foreign(response):
         stranger = f"{response.status} from {response.origin}: not a Durable management API{_title(response)}"
         raise ClientError(response.status, None, stranger, text=": ".join(filter(None, (text, stranger))))
     said = _message(body(response))

@@ -15,7 +15,6 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
 
 from worker_ext.client import DurableOrchestrationClient
-from worker_ext.connection import connection_payload
 from worker_ext.http_transport import Transport
 
 if TYPE_CHECKING:
@@ -77,10 +76,7 @@ class SyncDurableOrchestrationClient:
     """
 
     def __init__(self, context: str, *, transport: Transport | None = None) -> None:
-        self._client = DurableOrchestrationClient(context, transport=transport)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, name="worker-ext-client", daemon=True)
-        self._thread.start()
+        self._serve(DurableOrchestrationClient(context, transport=transport))
 
     @classmethod
     def connect(
@@ -92,7 +88,15 @@ class SyncDurableOrchestrationClient:
         transport: Transport | None = None,
     ) -> Self:
         """A client of a host that runs anywhere; see `DurableOrchestrationClient.connect`."""
-        return cls(connection_payload(url, key, task_hub_name).encode(), transport=transport)
+        client = cls.__new__(cls)
+        client._serve(DurableOrchestrationClient.connect(url, key, task_hub_name, transport=transport))
+        return client
+
+    def _serve(self, client: DurableOrchestrationClient) -> None:
+        self._client = client
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="worker-ext-client", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Closes its connections; it cannot be used afterwards."""
@@ -128,6 +132,7 @@ class SyncDurableOrchestrationClient:
     start_new = _waiting(DurableOrchestrationClient.start_new)
     get_status = _waiting(DurableOrchestrationClient.get_status)
     export_history = _waiting(DurableOrchestrationClient.export_history)
+    missing = _waiting(DurableOrchestrationClient.missing)
     wait_for_completion = _waiting(DurableOrchestrationClient.wait_for_completion)
     raise_event = _waiting(DurableOrchestrationClient.raise_event)
     send_event = _waiting(DurableOrchestrationClient.send_event)

@@ -134,8 +134,18 @@ class TestWaitForCompletion:
 
     async def test_an_unknown_instance_never_ends(self, host: FakeHost, connected: DurableOrchestrationClient) -> None:
         host.answers(404)
+        host.answers(200, [])
         with pytest.raises(ClientError, match="there is no such instance"):
             await connected.wait_for_completion("i")
+
+    async def test_a_wrong_address_is_told_from_an_unknown_instance(
+        self, host: FakeHost, connected: DurableOrchestrationClient
+    ) -> None:
+        for _ in range(2):
+            host.answers(404)
+        with pytest.raises(ClientError, match="not a Durable management API") as refusal:
+            await connected.terminate("i", "x")
+        assert refusal.value.instance_id is None
 
 
 class TestWaitForResult:

@@ -294,16 +294,25 @@ def test_a_host_that_is_not_there_has_an_exit_code_of_its_own() -> None:
     assert message == f"worker-ext: {url} does not answer. Check the address, or name another host with --url"
 
 
-def test_a_wrong_address_is_told(host: HostProcess) -> None:
+@pytest.mark.parametrize(
+    "words, path",
+    [
+        (["list"], "instances/"),
+        (["start-new", "child", "--id", "a"], "orchestrators/child/a"),
+        (["show", "a"], "instances/"),
+        (["export", "a"], "instances/"),
+        (["terminate", "a"], "instances/"),
+        (["raise-event", "a", "go"], "instances/"),
+        (["purge", "a"], "instances/"),
+        (["rewind", "a"], "instances/"),
+    ],
+)
+def test_a_wrong_address_is_told(host: HostProcess, words: list[str], path: str) -> None:
     url = f"{host.url}/bogus"
-    answers = {"list": ["list"], "start-new": ["start-new", "child", "--id", "a"]}
-    assert {name: Commands(url).refusal(*words, code=1) for name, words in answers.items()} == {
-        name: f"worker-ext: 404 from {url}/runtime/webhooks/durabletask/{path}: not a Durable management API"
-        for name, path in {"list": "instances/", "start-new": "orchestrators/child/a"}.items()
-    }
+    stranger = f"404 from {url}/runtime/webhooks/durabletask/{path}: not a Durable management API"
+    assert Commands(url).refusal(*words, code=1) == f"worker-ext: {stranger}"
 
 
-@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
 def test_ctrl_c_ends_a_command_without_a_word(command: Commands) -> None:
     waiting = subprocess.Popen(
         [*cli_command(), "start-new", "waits", "--id", "w", "--wait", "600", "--url", command.url],
@@ -316,6 +325,7 @@ def test_ctrl_c_ends_a_command_without_a_word(command: Commands) -> None:
     assert (*waiting.communicate(timeout=PATIENCE), waiting.returncode) == ("", "", 130)
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
 @pytest.mark.parametrize("words", [["list", "--tsv"], ["list", "--json"], ["show", "full"]])
 def test_results_that_cannot_be_written_are_one_message(command: Commands, words: list[str]) -> None:
     command.out("start-new", "child", "--id", "full", "--wait", "30")

@@ -13,7 +13,7 @@ import click
 
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.commands import options
-from worker_ext.commands.connected import NOT_COMPLETED, NOT_FOUND, connected, fail, with_exit_codes
+from worker_ext.commands.connected import NOT_COMPLETED, connected, fail, with_exit_codes
 from worker_ext.commands.options import Filter, Given, filter_options, read_json
 from worker_ext.commands.output import (
     brief,
@@ -111,7 +111,7 @@ async def show(client: DurableOrchestrationClient, instance_id: str, children: b
     """
     status = await with_history(client, instance_id)
     if not status:
-        return fail(NOT_FOUND, f"{instance_id}: there is no such instance")
+        raise await client.missing(instance_id)
     if as_text:
         write_json(as_json(status))
         return None

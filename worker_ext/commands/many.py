@@ -87,7 +87,7 @@ async def purge(
 
     async def one(instance_id: str) -> None:
         if not (await client.purge_instance_history(instance_id)).instances_deleted:
-            raise ClientError(404, instance_id, "there is no such instance")
+            raise await client.missing(instance_id)
 
     if instance_ids:
         _only_one_way(chosen, every)

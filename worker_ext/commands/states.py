@@ -18,6 +18,6 @@ async def expect_open(client: DurableOrchestrationClient, instance_id: str) -> N
     """
     status = await client.get_status(instance_id)
     if not status:
-        raise ClientError(404, instance_id, "there is no such instance")
+        raise await client.missing(instance_id)
     if status.runtime_status in ENDED:
         raise ClientError(410, instance_id, f"has already ended ({status.runtime_status.value})")
