@@ -108,7 +108,7 @@ class TestSample:
         content = json.loads(without_comments(sample))
         assert set(_paths(content["extensions"]["http"])) == set(_settings(HttpSettings))
         assert set(_paths(content["extensions"]["durableTask"])) == set(_settings(DurableSettings))
-        assert content.keys() == {"version", "functionTimeout", "functions", "extensions"}
+        assert content.keys() == {"version", "functionTimeout", "functions", "logging", "extensions"}
 
     def test_every_setting_has_a_comment(self, sample: str) -> None:
         lines = [line.strip() for line in sample.splitlines()]

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal, TextIO
 from zlib import crc32
 
+from worker_ext.host.log_levels import LogLevels
+
 if TYPE_CHECKING:
     from rich.console import Console as RichConsole
 
@@ -30,18 +32,24 @@ class Console:
         stream: Where to.
         verbose: Whether debug lines are shown.
         as_json: Whether each entry is a JSON object, for programs to read.
+
+    Attributes:
+        levels: Which entries are shown; from information on until settings say otherwise.
     """
 
     def __init__(self, stream: TextIO | None = None, *, verbose: bool = False, as_json: bool = False) -> None:
+        self.levels = LogLevels()
         self._stream = sys.stdout if stream is None else stream
         self._verbose = verbose
         self._gone = False
         self._as_json = as_json
         self._rich = _rich_console(self._stream) if self._stream.isatty() and not as_json else None
 
-    def log(self, level: Level, text: str, function: str = "", instance_id: str = "") -> None:
+    def log(
+        self, level: Level, text: str, function: str = "", instance_id: str = "", *, category: str = "Host"
+    ) -> None:
         """Writes one log entry with the time in front, and the function and instance that logged it, if any did."""
-        if level == "debug" and not self._verbose:
+        if not self.levels.shows(level, f"Function.{function}.User" if function else category, verbose=self._verbose):
             return
         now = datetime.now(UTC)
         time = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
@@ -89,13 +97,13 @@ class Console:
         """Writes a log entry."""
         self.log("info", text)
 
-    def warning(self, text: str) -> None:
+    def warning(self, text: str, *, category: str = "Host") -> None:
         """Writes a warning."""
-        self.log("warning", text)
+        self.log("warning", text, category=category)
 
-    def error(self, text: str) -> None:
+    def error(self, text: str, *, category: str = "Host") -> None:
         """Writes an error."""
-        self.log("error", text)
+        self.log("error", text, category=category)
 
     def listing(self, name: str, text: str) -> None:
         """Writes one line of the list of functions."""
@@ -122,7 +130,8 @@ class ConsoleHandler(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Writes one record."""
-        self._console.log("error" if record.levelno >= logging.ERROR else "warning", self.format(record))
+        level: Level = "error" if record.levelno >= logging.ERROR else "warning"
+        self._console.log(level, self.format(record), category=f"Host.{record.name}")
 
 
 def _rich_console(stream: TextIO) -> RichConsole:

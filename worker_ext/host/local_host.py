@@ -66,6 +66,7 @@ class LocalHost:
         self._asks_for_keys = enable_auth
         self._reloads = reload
         self.console = Console() if console is None else console
+        self.console.levels = self.settings.log_levels
         self._cleanup = contextlib.AsyncExitStack()
         self._port = 0
         self._public: socket.socket | None = None
@@ -201,6 +202,7 @@ class LocalHost:
             await self._serve(self._app)
             raise
         self.settings = fresh.settings
+        self.console.levels = self.settings.log_levels
 
     @property
     def keys_file(self) -> Path:

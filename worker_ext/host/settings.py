@@ -24,6 +24,7 @@ from msgspec import Meta, Struct
 
 from worker_ext.errors import HostError, PayloadError
 from worker_ext.host.jsonc import read_json_object
+from worker_ext.host.log_levels import LogLevels
 from worker_ext.protocol.codec import fault_of, parse_timespan
 
 HOST_JSON = "host.json"
@@ -41,7 +42,7 @@ _HUB_NAME = re.compile(r"[A-Za-z][A-Za-z0-9]{2,44}")
 
 # Members that other hosts read; they mean nothing on one machine, so they are neither used nor complained about.
 _IGNORED: dict[str, str] = {
-    "": "$schema aggregator concurrency customHandler extensionBundle healthMonitor logging managedDependency retry"
+    "": "$schema aggregator concurrency customHandler extensionBundle healthMonitor managedDependency retry"
     " singleton telemetryMode tracing watchDirectories watchFiles",
     "extensions": "blobs cosmosDB dapr eventGrid eventHubs kafka mySql openAI queues rabbitMQ redis sendGrid serviceBus"
     " signalR sql tables twilioSms warmup",
@@ -50,6 +51,7 @@ _IGNORED: dict[str, str] = {
     " extendedSessionIdleTimeoutInSeconds extendedSessionsEnabled grpcHttpClientTimeout maxGrpcMessageSizeInBytes"
     " notifications rollbackEntityOperationsOnExceptions storageProvider throwStatusExceptionsOnRaiseEvent tracing"
     " useAppLease useGracefulShutdown versionFailureStrategy versionMatchStrategy",
+    "logging": "applicationInsights console fileLoggingMode",
     "Host": "LocalHttpsPort",
 }
 
@@ -106,10 +108,15 @@ class _Extensions(Struct, frozen=True, kw_only=True, rename="camel"):
     durable_task: DurableSettings = DurableSettings()
 
 
+class _Logging(Struct, frozen=True, kw_only=True, rename="camel"):
+    log_level: dict[str, str] = msgspec.field(default_factory=lambda: {"default": "Information"})
+
+
 class _HostJson(Struct, frozen=True, kw_only=True, rename="camel"):
     version: Literal["2.0"] | None = None
     function_timeout: str | None = None
     functions: list[str] | None = None
+    logging: _Logging = _Logging()
     extensions: _Extensions = _Extensions()
 
 
@@ -141,6 +148,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
         port: The port of the HTTP listener; 0 is any free one.
         function_timeout: How long one invocation may take; None is for ever.
         functions: The only functions to load, or None for all.
+        log_levels: Which logs are shown.
         worker_processes: How many workers run the app, by FUNCTIONS_WORKER_PROCESS_COUNT.
         body_limit: How many bytes the body of a request may have, by FUNCTIONS_REQUEST_BODY_SIZE_LIMIT.
         cors: Which origins browsers may let at the host.
@@ -154,6 +162,7 @@ class HostSettings(Struct, frozen=True, kw_only=True):
     functions: frozenset[str] | None
     durable: DurableSettings
     http: HttpSettings
+    log_levels: LogLevels = LogLevels()
     worker_processes: int = 1
     body_limit: int = DEFAULT_BODY_LIMIT
     cors: CorsSettings = CorsSettings()
@@ -180,6 +189,7 @@ def load_settings(app_dir: Path, *, port: int | None = None, environ: Mapping[st
         functions=None if host_json.functions is None else frozenset(host_json.functions),
         durable=host_json.extensions.durable_task,
         http=host_json.extensions.http,
+        log_levels=_log_levels(app_dir / HOST_JSON, host_json.logging.log_level),
         worker_processes=_number(environment, PROCESS_COUNT, 1, MOST_PROCESSES),
         body_limit=_number(environment, BODY_LIMIT, DEFAULT_BODY_LIMIT, sys.maxsize),
         cors=CorsSettings(_origins(local.host.cors), local.host.cors_credentials),
@@ -272,6 +282,13 @@ def _function_timeout(path: Path, text: str | None) -> timedelta | None:
     if limit < timedelta(seconds=1):
         raise HostError(f'{path}: functionTimeout: expected "hh:mm:ss" of at least 1 s, or "-1", found "{text}"')
     return limit
+
+
+def _log_levels(path: Path, names: Mapping[str, str]) -> LogLevels:
+    try:
+        return LogLevels.of(names)
+    except ValueError as error:
+        raise HostError(f"{path}: logging.logLevel.{error}") from None
 
 
 def _number(environment: Mapping[str, str], name: str, default: int, most: int) -> int:

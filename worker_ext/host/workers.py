@@ -252,7 +252,8 @@ class Workers:
             delay = policy.delay(failures)
             if delay is None:
                 return response
-            self._console.warning(f"{function.name} runs again in {delay} by its retry policy ({failures} failed)")
+            what = f"{function.name} runs again in {delay} by its retry policy ({failures} failed)"
+            self._console.warning(what, category=f"Function.{function.name}")
             await asyncio.sleep(delay.total_seconds())
 
     async def _invoke(
@@ -349,7 +350,7 @@ class Workers:
     def _show_failure(self, function: HostFunction, exception: pb.RpcException) -> None:
         message = exception.message.partition(_STATE_MARKER)[0].rstrip()
         stack = f"\n{exception.stack_trace.rstrip()}" if exception.stack_trace and function.kind is None else ""
-        self._console.error(f"{function.name} failed: {message}{stack}")
+        self._console.error(f"{function.name} failed: {message}{stack}", category=f"Function.{function.name}")
 
     def _show_log(self, log: pb.RpcLog) -> None:
         level = _LEVELS.get(log.level, "debug")
