@@ -24,17 +24,21 @@ from worker_ext.http_transport import AiohttpTransport, Response, Transport
 from worker_ext.protocol import codec
 from worker_ext.protocol.client import DurableClientPayload, OrchestrationRuntimeStatus
 from worker_ext.protocol.entity import EntityId
+from worker_ext.references import FunctionRef, name_of
 from worker_ext.status import DurableOrchestrationStatus, EntityStateResponse, EntityStatus, PurgeHistoryResult
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     import azure.functions as func
+    from typing_extensions import TypeForm
 
+    from worker_ext.context import DurableOrchestrationContext
     from worker_ext.entity_proxy import ClientEntity
 
 E = TypeVar("E")
 T = TypeVar("T")
+In = TypeVar("In")
 
 _DEFAULT_TRANSPORT = AiohttpTransport()
 _ENDED_ALREADY = "the instance has ended and takes no events"
@@ -91,9 +95,42 @@ class DurableOrchestrationClient:
         client._checks_address = True
         return client
 
+    @overload
     async def start_new(
         self,
         orchestration_function_name: str,
+        instance_id: str | None = None,
+        client_input: Any = None,
+        version: str | None = None,
+    ) -> str: ...
+    @overload
+    async def start_new(
+        self,
+        orchestration_function_name: Callable[[DurableOrchestrationContext[In]], Any],
+        instance_id: str | None = None,
+        *,
+        client_input: In,
+        version: str | None = None,
+    ) -> str: ...
+    @overload
+    async def start_new(
+        self,
+        orchestration_function_name: Callable[[DurableOrchestrationContext[In]], Any],
+        instance_id: str | None,
+        client_input: In,
+        version: str | None = None,
+    ) -> str: ...
+    @overload
+    async def start_new(
+        self,
+        orchestration_function_name: Callable[[DurableOrchestrationContext[None]], Any],
+        instance_id: str | None = None,
+        client_input: None = None,
+        version: str | None = None,
+    ) -> str: ...
+    async def start_new(
+        self,
+        orchestration_function_name: FunctionRef,
         instance_id: str | None = None,
         client_input: Any = None,
         version: str | None = None,
@@ -103,7 +140,7 @@ class DurableOrchestrationClient:
         An instance of the same ID that has ended is replaced; one that still runs makes the host refuse.
 
         Args:
-            orchestration_function_name: The orchestrator.
+            orchestration_function_name: The orchestrator's name, or the decorated function.
             instance_id: The new instance's ID; the host makes one up where it is None or empty.
             client_input: What `context.get_input()` gives: a JSON value or an object with `to_json`.
             version: What `context.version` gives; by default `defaultVersion` of host.json.
@@ -114,10 +151,13 @@ class DurableOrchestrationClient:
         Raises:
             ClientError: The host refused; its message says why.
             TypeError: The input cannot be written as JSON.
+            ValueError: The function passed is no orchestrator.
         """
-        names = (orchestration_function_name, instance_id) if instance_id else (orchestration_function_name,)
+        function = orchestration_function_name
+        name = function if isinstance(function, str) else name_of(function, "orchestration")
+        names = (name, instance_id) if instance_id else (name,)
         text = None if client_input is None else codec.encode_as_json(client_input)
-        with tracing.starting(orchestration_function_name, instance_id, version):
+        with tracing.starting(name, instance_id, version):
             path = management.path("orchestrators", *names)
             response = await self._send("POST", path, {"version": version}, text, tracing.headers())
             management.expect(response, {200, 201, 202}, instance_id, management.STARTING)
@@ -532,24 +572,22 @@ class DurableOrchestrationClient:
     async def wait_for_result(
         self,
         instance_id: str,
-        expected_type: type[T],
-        timeout: timedelta | None = None,
-        poll_interval: timedelta = timedelta(seconds=1),
-    ) -> T: ...
-
-    @overload
-    async def wait_for_result(
-        self,
-        instance_id: str,
         expected_type: None = None,
         timeout: timedelta | None = None,
         poll_interval: timedelta = timedelta(seconds=1),
     ) -> Any: ...
-
+    @overload
     async def wait_for_result(
         self,
         instance_id: str,
-        expected_type: type[Any] | None = None,
+        expected_type: TypeForm[T],
+        timeout: timedelta | None = None,
+        poll_interval: timedelta = timedelta(seconds=1),
+    ) -> T: ...
+    async def wait_for_result(
+        self,
+        instance_id: str,
+        expected_type: Any = None,
         timeout: timedelta | None = None,
         poll_interval: timedelta = timedelta(seconds=1),
     ) -> Any:

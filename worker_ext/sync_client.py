@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator
-from datetime import timedelta
 from functools import wraps
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, cast, overload
@@ -134,6 +133,7 @@ class SyncDurableOrchestrationClient:
     export_history = _waiting(DurableOrchestrationClient.export_history)
     missing = _waiting(DurableOrchestrationClient.missing)
     wait_for_completion = _waiting(DurableOrchestrationClient.wait_for_completion)
+    wait_for_result = _waiting(DurableOrchestrationClient.wait_for_result)
     raise_event = _waiting(DurableOrchestrationClient.raise_event)
     send_event = _waiting(DurableOrchestrationClient.send_event)
     terminate = _waiting(DurableOrchestrationClient.terminate)
@@ -146,40 +146,6 @@ class SyncDurableOrchestrationClient:
         """Starts an instance again with the input it had; gives the ID of the new run."""
         answer = self._run(self._client.restart(instance_id, restart_with_new_instance_id))
         return str(answer["id"] if isinstance(answer, dict) else answer)
-
-    @overload
-    def wait_for_result(
-        self,
-        instance_id: str,
-        expected_type: type[T],
-        timeout: timedelta | None = None,
-        poll_interval: timedelta = timedelta(seconds=1),
-    ) -> T: ...
-
-    @overload
-    def wait_for_result(
-        self,
-        instance_id: str,
-        expected_type: None = None,
-        timeout: timedelta | None = None,
-        poll_interval: timedelta = timedelta(seconds=1),
-    ) -> Any: ...
-
-    def wait_for_result(
-        self,
-        instance_id: str,
-        expected_type: type[Any] | None = None,
-        timeout: timedelta | None = None,
-        poll_interval: timedelta = timedelta(seconds=1),
-    ) -> Any:
-        """Waits until an instance has completed, and gives what its orchestrator returned.
-
-        Raises:
-            InstanceFailedError: It ended otherwise than completed.
-            PayloadError: What it returned is not of the type.
-            TimeoutError: It had not ended in time.
-        """
-        return self._run(self._client.wait_for_result(instance_id, expected_type, timeout, poll_interval))
 
     # ------------------------------------------------------------ many instances
 

@@ -12,6 +12,8 @@ from aiohttp import web
 from management_host import KEY, MANAGEMENT_URLS, WEBHOOK, FakeHost, client_payload
 
 from worker_ext.client import DurableOrchestrationClient
+from worker_ext.context import DurableOrchestrationContext
+from worker_ext.decorators import DFApp
 from worker_ext.errors import ClientError, PayloadError
 from worker_ext.http_transport import Request, Response
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
@@ -210,6 +212,24 @@ async def test_without_the_local_address_the_public_one_is_asked_with_its_key(ho
 async def test_starting_gives_the_instances_id(host: FakeHost, client: DurableOrchestrationClient) -> None:
     host.answers(202, {"id": "fe0d6c82866e4712b6852ea7db68b743", "statusQueryGetUri": "http://x"})
     assert await client.start_new("Orch") == "fe0d6c82866e4712b6852ea7db68b743"
+
+
+async def test_an_orchestrator_is_started_by_reference(host: FakeHost, client: DurableOrchestrationClient) -> None:
+    app = DFApp()
+
+    @app.orchestration_trigger(context_name="context", orchestration="Ship")
+    def ship(context: DurableOrchestrationContext[str]) -> None:
+        raise NotImplementedError
+
+    @app.activity_trigger(input_name="box")
+    def pack(box: DurableOrchestrationContext) -> None:
+        raise NotImplementedError
+
+    host.answers(202, {"id": "w"})
+    assert await client.start_new(ship, client_input="box") == "w"
+    assert asked(host) == [("POST", "orchestrators/Ship", '"\\"box\\""')]
+    with pytest.raises(ValueError, match="pack has a activityTrigger, expected a orchestrationTrigger"):
+        await client.start_new(pack)
 
 
 @pytest.mark.parametrize("status,body", [(202, RUNNING), (200, COMPLETED), (200, FAILED), (500, FAILED), (400, FAILED)])
