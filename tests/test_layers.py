@@ -44,6 +44,7 @@ LAYERS = {
     "handlers": "api",
     "host": "host",
     "http_transport": "api",
+    "limits": "api",
     "management": "api",
     "models": "reexports",
     "orchestrator": "reexports",

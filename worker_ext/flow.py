@@ -51,6 +51,26 @@ class Flow(Generic[T]):
         return self._steps()
 
 
+def of_steps(steps: Callable[[], Generator[Any, Any, T]]) -> Flow[T]:
+    """A flow that is written as a generator of tasks, for both kinds of orchestrators."""
+    return Flow(lambda: _drive(steps()), steps)
+
+
+async def _drive(steps: Generator[Any, Any, T]) -> T:
+    try:
+        task = next(steps)
+        while True:
+            try:
+                value = await task
+            except BaseException as error:  # noqa: BLE001 - thrown on, cancellation as well
+                task = steps.throw(error)
+            else:
+                task = steps.send(value)
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 # ---------------------------------------------------------------- map
 
 
