@@ -632,6 +632,75 @@ async def other_loop(context: Context) -> Any:
         loop.close()
 
 
+async def run_inside(context: Context) -> Any:
+    coroutine = asyncio.sleep(0)
+    try:
+        asyncio.run(coroutine)
+    finally:
+        coroutine.close()
+
+
+async def second_loop(context: Context) -> Any:
+    loop, coroutine = asyncio.new_event_loop(), asyncio.sleep(0)
+    try:
+        loop.run_until_complete(coroutine)
+    finally:
+        coroutine.close()
+        loop.close()
+
+
+async def executor(context: Context) -> Any:
+    await asyncio.get_running_loop().run_in_executor(None, print)
+
+
+async def servers(context: Context) -> Any:
+    await asyncio.start_server(print, "localhost", 0)
+
+
+async def shells(context: Context) -> Any:
+    await asyncio.create_subprocess_shell("true")
+
+
+async def from_threads(context: Context) -> Any:
+    asyncio.get_running_loop().call_soon_threadsafe(print)
+
+
+async def empty_queue(context: Context) -> Any:
+    await asyncio.Queue().get()
+
+
+async def half_a_barrier(context: Context) -> Any:
+    await asyncio.Barrier(2).wait()
+
+
+async def nobody_notifies(context: Context) -> Any:
+    condition = asyncio.Condition()
+    async with condition:
+        await condition.wait()
+
+
+async def all_branches_wait(context: Context) -> Any:
+    event = asyncio.Event()
+    async with asyncio.TaskGroup() as group:
+        group.create_task(event.wait())
+        group.create_task(event.wait())
+
+
+async def each_other(context: Context) -> Any:
+    async def first() -> None:
+        await two
+
+    async def second() -> None:
+        await one
+
+    one, two = asyncio.create_task(first()), asyncio.create_task(second())
+    await one
+
+
+async def yields(context: Context) -> Any:
+    yield context.call_activity("A")
+
+
 async def unset_event(context: Context) -> Any:
     await asyncio.gather(asyncio.Event().wait(), asyncio.sleep(0))
 
@@ -659,6 +728,21 @@ class TestWhatHasNoMeaning:
             (subprocesses, "subprocesses (loop.subprocess_exec)"),
             (signals, "signals (loop.add_signal_handler), which would not be the same on replay. Have a client raise"),
             (second_run, "a second run of the loop"),
+            (run_inside, "began to run a second event loop (asyncio.run() cannot be called from a running event loop)"),
+            (second_loop, "began to run a second event loop (Cannot run the event loop while another loop is running)"),
+            (executor, "threads and executors (loop.run_in_executor)"),
+            (servers, "network access (loop.create_server)"),
+            (shells, "subprocesses (loop.subprocess_shell)"),
+            (
+                from_threads,
+                "callbacks from threads (loop.call_soon_threadsafe), which would not be the same on replay. Have",
+            ),
+            (empty_queue, "this await would never end"),
+            (half_a_barrier, "this await would never end"),
+            (nobody_notifies, "this await would never end"),
+            (all_branches_wait, "this await would never end"),
+            (each_other, "their tasks wait for each other"),
+            (yields, "Replace `yield` by `await`"),
             (foreign, "neither durable nor asyncio's (Task got bad yield: 5)"),
             (thread_future, "this await would never end"),
             (other_loop, "a future of another event loop"),
@@ -671,6 +755,41 @@ class TestWhatHasNoMeaning:
         error = replay(orchestrator, begun()).error
         assert isinstance(error, df.OrchestratorError)
         assert message in str(error)
+
+    def test_tasks_that_wait_for_each_other_are_named_by_their_lines(self) -> None:
+        text = str(replay(each_other, begun()).error)
+        assert text.count(f"{__file__}:") == 2
+
+    def test_every_method_of_a_loop_works_or_is_refused(self) -> None:
+        async def orchestrator(context: Context) -> Any:
+            loop, refused = asyncio.get_running_loop(), []
+            for name in sorted(name for name in vars(asyncio.AbstractEventLoop) if not name.startswith("_")):
+                with contextlib.suppress(TypeError):  # of what works, and would have to be called properly
+                    try:
+                        getattr(loop, name)()
+                    except df.OrchestratorError as error:
+                        assert f"(loop.{name}), which would not be the same on replay. " in str(error)  # noqa: PT017
+                        refused.append(name)
+            return sorted({name for name in vars(asyncio.AbstractEventLoop) if name[0] != "_"} - set(refused))
+
+        assert replay(orchestrator, begun()).output == [
+            "call_at",
+            "call_exception_handler",
+            "call_later",
+            "call_soon",
+            "create_future",
+            "create_task",
+            "default_exception_handler",
+            "get_debug",
+            "get_exception_handler",
+            "get_task_factory",
+            "is_closed",
+            "is_running",
+            "set_debug",
+            "shutdown_asyncgens",
+            "shutdown_default_executor",
+            "time",
+        ]
 
     def test_a_hang_is_raised_where_it_is_and_may_be_caught(self) -> None:
         async def orchestrator(context: Context) -> Any:

@@ -106,13 +106,17 @@ class Branches:
         return None if self._main.cancelled() or self._main.exception() else self._main.result()
 
     def fail_stuck(self) -> OrchestratorError:
-        """Raises an error at the line that waits for what cannot come, and returns it."""
+        """Raises an error at the line that waits for what cannot come, and returns it.
+
+        Where tasks wait for each other there is no such line, and the error is only returned.
+        """
         future: Any = self._main
-        while True:
-            inner = _waits_for(future)
-            if inner is None:
-                break
+        seen = []
+        while (inner := _waits_for(future)) is not None:
+            seen.append(future)
             future = inner
+            if inner in seen:
+                return _circle_of(seen[seen.index(inner) :])
         error = OrchestratorError(
             "this await would never end: nothing is under way (no activity, timer, event or other durable call) that "
             "could wake the orchestrator. Futures of other threads or libraries, and an asyncio Event, Queue or Lock "
@@ -164,6 +168,21 @@ def _waits_for(future: Any) -> Any:
     return inner
 
 
+def _circle_of(tasks: list[Any]) -> OrchestratorError:
+    """What is wrong with tasks that wait for each other."""
+    lines = ", ".join(filter(None, map(_line_of, tasks)))
+    return OrchestratorError(
+        f"these awaits would never end, as their tasks wait for each other: {lines}. Let one of them go on without the "
+        "other"
+    )
+
+
+def _line_of(task: Any) -> str | None:
+    """Where a task waits."""
+    frame = getattr(task.get_coro(), "cr_frame", None) if isinstance(task, asyncio.Task) else None
+    return None if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
+
+
 def _explained(error: BaseException) -> BaseException:
     """An error of asyncio about what was awaited, with what to do instead."""
     if not isinstance(error, RuntimeError):
@@ -171,12 +190,15 @@ def _explained(error: BaseException) -> BaseException:
     text = str(error)
     if "attached to a different loop" in text:
         what = "the orchestrator awaited a future of another event loop"
+    elif "from a running event loop" in text or "while another loop is running" in text:
+        what = f"the orchestrator began to run a second event loop ({text})"
     elif text.startswith("Task got bad yield"):
         what = f"the orchestrator awaited something that is neither durable nor asyncio's ({text})"
     else:
         return error
     explained = OrchestratorError(
-        f"{what}, which cannot wake it on replay. Await what the context's methods return; do I/O in an activity"
+        f"{what}, which cannot wake it on replay. Await coroutines and what the context's methods return; do I/O in an "
+        "activity"
     )
     explained.__cause__ = error
     return explained

@@ -256,6 +256,13 @@ class OrchestrationExecutor:
             self._running = False
         if inspect.iscoroutine(outcome):
             self._branch(outcome)
+        elif inspect.isasyncgen(outcome):
+            self._end(
+                error=OrchestratorError(
+                    "the orchestrator is an asynchronous generator: it is written with `async def` and yields. Replace "
+                    "`yield` by `await`, or `async def` by `def`"
+                )
+            )
         elif inspect.isgenerator(outcome):
             self._steps = outcome
             begin = Task(self.schedule)
