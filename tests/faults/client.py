@@ -37,7 +37,8 @@ class Client:
         self._session = session
         self._webhook = webhook
         self._killer = killer
-        self._places = asyncio.Semaphore(_SIDE_BY_SIDE)
+        # Apart from each other, so that looking is not kept waiting by thousands of starts.
+        self._places = {method: asyncio.Semaphore(_SIDE_BY_SIDE) for method in ("GET", "POST")}
 
     # ------------------------------------------------------------ work
 
@@ -137,7 +138,7 @@ class Client:
         self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None
     ) -> tuple[int, str, Any] | None:
         """Status, text and headers; None where the host was killed before it answered."""
-        async with self._places:
+        async with self._places[method]:
             await self._killer.host_up.wait()
             kills = self._killer.host_kills
             try:

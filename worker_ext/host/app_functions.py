@@ -18,8 +18,8 @@ class AppFunctions:
     @property
     def known(self) -> KnownFunctions:
         """The functions at the moment."""
-        gateway = self._gateway
-        names = tuple(gateway.function_names(kind) for kind in ("orchestration", "activity", "entity"))
+        names_of = self._gateway.function_names
+        names = names_of("orchestration"), names_of("activity"), names_of("entity")
         if self._found is None or self._found[0] != names:
             self._found = (names, KnownFunctions(*names))
         return self._found[1]

@@ -10,7 +10,8 @@ Source: durable-functions JSON protocol, payload fields and history event catalo
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import operator
+from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
 from typing import Any
 
@@ -23,7 +24,6 @@ from worker_ext.protocol.history import (
     Event,
     ExecutionStarted,
     HistoryEvent,
-    OrchestratorCompleted,
     OrchestratorStarted,
 )
 
@@ -46,30 +46,50 @@ def _members(cls: type[Event]) -> list[tuple[str, str]]:
     return kind + members + last
 
 
-_MEMBERS = {cls: [(f'"{name}":', attribute) for name, attribute in _members(cls)] for cls in EVENTS.values()}
-_NUMBERS = {cls: str(number) for number, cls in EVENTS.items()}
+def _template(cls: type[Event], number: int) -> tuple[list[str], Callable[[Event], tuple[Any, ...]]]:
+    """What stands before each value in the text of an event, and what gets the values."""
+    heads, names, head = [], [], "{"
+    for key, name in _members(cls):
+        if name:
+            heads.append(f'{head}"{key}":')
+            names.append(name)
+            head = ","
+        else:
+            head += f'"{key}":{number},'
+    return heads, operator.attrgetter(*names)
+
+
+_TEMPLATES = {cls: _template(cls, number) for number, cls in EVENTS.items()}
 
 
 def render(event: Event) -> str:
     """One event as it is stored."""
-    cls = type(event)
-    if cls is OrchestratorStarted or cls is OrchestratorCompleted:
-        played = "true" if event.is_played else "false"
-        return f'{{"EventType":{_NUMBERS[cls]},"EventId":-1,"IsPlayed":{played},"Timestamp":"{event.timestamp}"}}'
-    number = _NUMBERS[cls]
-    texts = [key + (_value(getattr(event, name)) if name else number) for key, name in _MEMBERS[cls]]
-    return "{" + ",".join(texts) + "}"
+    heads, values_of = _TEMPLATES[type(event)]
+    texts = []
+    for head, value in zip(heads, values_of(event), strict=True):
+        kind = type(value)
+        if value is None:
+            texts.append(f"{head}null")
+        elif kind is str:
+            texts.append(head + encode_basestring(value))
+        elif kind is int:
+            texts.append(f"{head}{value}")
+        elif kind is bool:
+            texts.append(f"{head}true" if value else f"{head}false")
+        else:
+            texts.append(head + _value(value))
+    return "".join(texts) + "}"
 
 
 def _value(value: Any) -> str:
     if value is None:
         return "null"
-    if isinstance(value, str):
-        return encode_basestring(value)
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
         return str(int(value))
+    if isinstance(value, str):
+        return encode_basestring(value)
     if isinstance(value, Struct):
         return msgspec.json.encode(value).decode()
     return encode_value(value)
