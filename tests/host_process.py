@@ -54,6 +54,7 @@ class HostProcess:
         db: The database file.
         port: The port it listens on.
         environment: Variables the host gets beside those of the tests.
+        options: More words for its command line.
         output: What it printed since the first start.
     """
 
@@ -61,6 +62,7 @@ class HostProcess:
     db: Path
     port: int = field(default_factory=lambda: free_port())  # noqa: PLW0108 - it is defined further down
     environment: dict[str, str] = field(default_factory=dict)
+    options: list[str] = field(default_factory=list)
     output: list[str] = field(default_factory=list)
     _process: subprocess.Popen[str] | None = None
     _reader: threading.Thread | None = None
@@ -101,7 +103,7 @@ class HostProcess:
 
     def command(self) -> list[str]:
         """What is run."""
-        return [*cli(), "start", str(self.app), "--port", str(self.port), "--db", str(self.db)]
+        return [*cli(), "start", str(self.app), "--port", str(self.port), "--db", str(self.db), *self.options]
 
     @property
     def working_directory(self) -> Path | None:
@@ -182,8 +184,8 @@ class HostProcess:
         process = self._running()
         assert process.poll() is None, f"the host ended with exit code {process.returncode}:\n{self.log()}"
         try:
-            return bool(self.get("/admin/host/status").json.get("state") == "Running")
-        except (OSError, ValueError):
+            return self.get("/admin/host/ping").status == 200
+        except OSError:
             return False
 
     # -- requests ----------------------------------------------------------------------------------------------------

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +15,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from host_process import HostProcess
+from host_process import PATIENCE, HostProcess
 from management_host import FakeHost, Seen
 
 from worker_ext.client import DurableOrchestrationClient
@@ -173,6 +176,50 @@ class TestWaitForResult:
         host.answers(202, status("i"))
         with pytest.raises(TimeoutError):
             await connected.wait_for_result("i", timeout=timedelta(0))
+
+
+def test_a_script_finds_its_host_and_key_in_the_environment(tmp_path: Path) -> None:
+    """Another process, a host that asks for keys, and nothing in the code that names either."""
+    app = Path(shutil.copytree(APP, tmp_path / "app"))
+    host = HostProcess(app, tmp_path / "x.db", options=["--enable-auth"]).start()
+    try:
+        keys = json.loads((app / ".worker_ext" / "keys.json").read_text())
+        system = {"WORKER_EXT_URL": host.url, "WORKER_EXT_KEY": keys["systemKeys"]["durabletask_extension"]}
+        assert run_script(system) == "Completed c"
+        assert run_script(system | {"WORKER_EXT_KEY": keys["masterKey"]}) == "Completed c"
+        assert run_script(system | {"WORKER_EXT_KEY": "wrong"}) == "refused 401"
+    finally:
+        host.stop()
+
+
+SCRIPT = """
+import asyncio
+from datetime import timedelta
+import worker_ext as df
+
+async def main():
+    client = df.DurableOrchestrationClient.connect()
+    try:
+        instance_id = await client.start_new("child")
+    except df.ClientError as error:
+        return f"refused {error.status}"
+    ended = await client.wait_for_completion(instance_id, timedelta(seconds=60), timedelta(milliseconds=20))
+    return f"{ended.runtime_status.value} {ended.output}"
+
+print(asyncio.run(main()))
+"""
+
+
+def run_script(environment: dict[str, str]) -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", SCRIPT],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    return done.stdout.strip()
 
 
 class TestExportHistory:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import runpy
 import shutil
@@ -263,6 +264,27 @@ class TestMany:
         command.out("start-new", "child", "--id", "a-2", "--wait", "30")
         assert command.out("purge", "--created-after", "1h", "--yes") == "1 purged"
         assert [row[0] for row in command.rows()] == ["a-1"]
+
+    @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+    def test_a_terminal_gets_a_bar(self, command: Commands) -> None:
+        import pty
+
+        for number in range(3):
+            command.out("start-new", "child", "--id", f"a-{number}", "--wait", "30")
+        master, slave = pty.openpty()
+        done = subprocess.run(
+            [*cli_command(), "purge", "--prefix", "a-", "--yes", "--url", command.url],
+            stdout=subprocess.PIPE,
+            stderr=slave,
+            timeout=PATIENCE,
+            check=True,
+        )
+        os.close(slave)
+        with os.fdopen(master, "rb") as seen:
+            shown = os.read(seen.fileno(), 10_000)
+        assert done.stdout == b"3 purged\n"
+        assert b"  0%" in shown
+        assert b"100%" in shown
 
     def test_it_asks_first(self, command: Commands) -> None:
         command.out("start-new", "child", "--id", "a-2", "--wait", "30")

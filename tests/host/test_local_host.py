@@ -45,6 +45,46 @@ async def test_instances_go_on_after_a_restart(app: Path) -> None:
         assert instance.output == '{"got":"on"}'
 
 
+async def test_a_worker_that_hangs_is_replaced_and_its_work_goes_on(app: Path) -> None:
+    (app / "host.json").write_text('{"version": "2.0", "functionTimeout": "00:00:01"}')
+    (app / "function_app.py").write_text(
+        """
+import time
+from pathlib import Path
+import worker_ext as df
+
+app = df.DFApp()
+
+
+@app.orchestration_trigger(context_name="context")
+def stalls(context):
+    return (yield context.task_all([context.call_activity(name, "x") for name in ("hang_once", "greet")]))
+
+
+@app.activity_trigger(input_name="name")
+def hang_once(name: str) -> str:
+    began = Path(__file__).with_name("began")
+    if not began.exists():
+        began.touch()
+        time.sleep(600)
+    return f"{name} at last"
+
+
+@app.activity_trigger(input_name="name")
+def greet(name: str) -> str:
+    return f"hello {name}"
+"""
+    )
+    async with run_host(app) as host:
+        before = host.local.workers.pid
+        instance_id = await host.local.scheduler.start_instance("stalls", None)
+        instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
+        assert instance is not None
+        assert (instance.status, instance.output) == ("Completed", '["x at last","hello x"]')
+        assert host.local.workers.pid != before
+        assert "hang_once took longer than functionTimeout (0:00:01); its worker is replaced" in host.printed.getvalue()
+
+
 async def test_an_activity_survives_the_death_of_its_worker(app: Path) -> None:
     (app / "function_app.py").write_text(
         """
