@@ -130,6 +130,11 @@ class WorkerStream:
         """How many invocations the worker has not answered yet."""
         return len(self._invocations)
 
+    @property
+    def http_address(self) -> str | None:
+        """Where the worker takes HTTP requests itself, or None."""
+        return self.capabilities.get("HttpUri") or None
+
     # ------------------------------------------------------------ start-up
 
     async def init(self, host_version: str, app_dir: str, worker_dir: str = "") -> None:
@@ -199,6 +204,7 @@ class WorkerStream:
         trace_parent: str = "",
         subject: tuple[str, str] = ("", ""),
         retry: pb.RetryContext | None = None,
+        on_begun: Callable[[str], None] | None = None,
     ) -> pb.InvocationResponse:
         """Runs a function and waits for its answer, however long it takes.
 
@@ -208,6 +214,7 @@ class WorkerStream:
             trace_parent: The trace it belongs to.
             subject: The function and the instance by name, for the worker's logs.
             retry: Which execution it is, of a function with a retry policy.
+            on_begun: Told the id of the invocation when it is on its way.
 
         Raises:
             WorkerLostError: The stream ended first.
@@ -226,6 +233,8 @@ class WorkerStream:
         self._invocations[invocation_id] = answer
         self._subjects[invocation_id] = subject
         self._send(message)
+        if on_begun is not None:
+            on_begun(invocation_id)
         try:
             return await answer
         except asyncio.CancelledError:

@@ -21,6 +21,7 @@ from worker_ext.host.console import Console
 from worker_ext.host.cors import with_cors
 from worker_ext.host.functions import FunctionCatalog, HostFunction
 from worker_ext.host.gateway import WorkerLostError
+from worker_ext.host.http_streams import HttpStreams
 from worker_ext.host.http_trigger import request_data, response_from
 from worker_ext.host.keys import Keys
 from worker_ext.host.links import FIRST_WEBHOOK_PATH, WEBHOOK_PATH
@@ -75,6 +76,7 @@ class WebServer:
         self._routes: RouteTable[HostFunction] = RouteTable()
         self._prefix = "/" + settings.http.route_prefix.strip("/")
         self._admin = AdminApi(settings, workers, console)
+        self._streams = HttpStreams(workers, console)
         self._keys = keys
         self._outstanding = 0
         most = settings.http.max_concurrent_requests
@@ -90,6 +92,7 @@ class WebServer:
         """Stops listening and gives running requests a few seconds."""
         await asyncio.gather(*(runner.cleanup() for runner in self._runners))
         await self._admin.stop()
+        await self._streams.close()
 
     async def _listen(self, handler: Handler, listener: socket.socket) -> None:
         loop = asyncio.get_running_loop()
@@ -149,7 +152,9 @@ class WebServer:
             )
         return self._routes
 
-    async def _trigger(self, request: web.BaseRequest, function: HostFunction, params: dict[str, str]) -> web.Response:
+    async def _trigger(
+        self, request: web.BaseRequest, function: HostFunction, params: dict[str, str]
+    ) -> web.StreamResponse:
         if self._keys is not None and not self._keys.opens_function(request, function):
             return web.Response(status=401)
         most = self._settings.http.max_outstanding_requests
@@ -165,7 +170,11 @@ class WebServer:
             response.headers.setdefault(name, value)
         return response
 
-    async def _run(self, request: web.BaseRequest, function: HostFunction, params: dict[str, str]) -> web.Response:
+    async def _run(
+        self, request: web.BaseRequest, function: HostFunction, params: dict[str, str]
+    ) -> web.StreamResponse:
+        if self._workers.streams_http:
+            return await self._streams.answer(request, function, params)
         data = request_data(request, await request.read(), params, raw_body=self._workers.takes_raw_bodies)
         try:
             trace_parent = request.headers.get("traceparent", "")

@@ -15,6 +15,7 @@ import contextlib
 import time
 from collections.abc import Callable, Collection, Coroutine, Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -45,6 +46,9 @@ _STATE_MARKER = "\n\n$OutOfProcData$:"
 
 ClientPayload = Callable[[Mapping[str, Any]], str]
 """The text of a durableClient binding, made from the binding."""
+
+OnBegun = Callable[[str, str], None]
+"""Is told the address of a worker's HTTP server, and the id of an invocation there."""
 
 
 class Workers:
@@ -89,6 +93,11 @@ class Workers:
     def takes_raw_bodies(self) -> bool:
         """Whether the workers take the bodies of requests as bytes."""
         return all("RawHttpBodyBytes" in member.stream.capabilities for member in self._alive())
+
+    @property
+    def streams_http(self) -> bool:
+        """Whether the workers take HTTP requests on servers of their own."""
+        return any(member.stream.http_address is not None for member in self._alive())
 
     def error_of(self, function: HostFunction) -> str | None:
         """Why a function cannot be run, or None."""
@@ -221,7 +230,12 @@ class Workers:
     # ------------------------------------------------------------ work
 
     async def invoke(
-        self, function: HostFunction, trigger_data: pb.TypedData, instance_id: str = "", trace_parent: str = ""
+        self,
+        function: HostFunction,
+        trigger_data: pb.TypedData,
+        instance_id: str = "",
+        trace_parent: str = "",
+        on_begun: OnBegun | None = None,
     ) -> pb.InvocationResponse:
         """Runs a function in a worker, each in turn, as often as its retry policy says.
 
@@ -230,13 +244,14 @@ class Workers:
             trigger_data: What its trigger gives it.
             instance_id: The instance it runs for, where it runs for one.
             trace_parent: The span it is part of, where it is part of one.
+            on_begun: Told of the invocation when it is on its way to a worker with an HTTP server of its own.
 
         Raises:
             WorkerLostError: There is no worker, or it died or was replaced while it ran the function.
         """
         if function.retry is not None and function.is_retried:
             return await self._invoke_by(function.retry, function, trigger_data, trace_parent)
-        return await self._invoke(function, trigger_data, instance_id, trace_parent)
+        return await self._invoke(function, trigger_data, instance_id, trace_parent, on_begun=on_begun)
 
     async def _invoke_by(
         self, policy: RetryPolicy, function: HostFunction, trigger_data: pb.TypedData, trace_parent: str
@@ -263,6 +278,7 @@ class Workers:
         instance_id: str = "",
         trace_parent: str = "",
         retry: pb.RetryContext | None = None,
+        on_begun: OnBegun | None = None,
     ) -> pb.InvocationResponse:
         member = await self._ready_member()
         function = member.own(function)
@@ -278,7 +294,8 @@ class Workers:
             timer = loop.call_later(limit.total_seconds(), self._replace_worker, member, function, limit)
         try:
             subject = function.name, instance_id
-            response = await member.stream.invoke(function.function_id, inputs, trace_parent, subject, retry)
+            begun = None if on_begun is None else partial(on_begun, member.stream.http_address or "")
+            response = await member.stream.invoke(function.function_id, inputs, trace_parent, subject, retry, begun)
         finally:
             if timer is not None:
                 timer.cancel()

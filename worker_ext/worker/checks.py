@@ -1,7 +1,8 @@
 """May this function be served? The rules of the stock worker, with messages that say what to change.
 
 Rule: parameters and bindings match by name, annotations are classes that the binding's converter accepts, outputs are
-`Out[T]`. Source: Functions worker protocol, "Checks when a function is added". Left out: deferred (SDK type) bindings.
+`Out[T]`. Source: Functions worker protocol, "Checks when a function is added". Left out: deferred (SDK type) bindings,
+and HTTP streaming, which Microsoft's handlers have.
 """
 
 from __future__ import annotations
@@ -169,6 +170,12 @@ class _Check:
         kind = GENERIC if plain else binding.type
         accepts = bindings.accepts_output if is_out else bindings.accepts_input
         if not accepts(kind, inner):
+            if _is_streamed(inner):
+                raise AppError(
+                    f"parameter {binding.name!r}: the annotation {_show(inner)} streams HTTP, which needs Microsoft's "
+                    "request handlers: install azure-functions-runtime (Python 3.13 and newer) without setting "
+                    "WORKER_EXT_HANDLERS to 'own', or annotate azure.functions.HttpRequest"
+                )
             raise AppError(
                 f"parameter {binding.name!r}: the binding {binding.type!r} does not accept the annotation "
                 f"{_show(annotation)}; use the type that azure-functions documents for it, or no annotation"
@@ -222,6 +229,12 @@ def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
         ) from error
     except (SyntaxError, TypeError) as error:
         raise AppError(f"an annotation is not a type: {error}. Correct or drop it") from error
+
+
+def _is_streamed(annotation: Any) -> bool:
+    """Whether an extension for HTTP streaming has registered this type of requests."""
+    extensions = sys.modules.get("azurefunctions.extensions.base")
+    return extensions is not None and bool(extensions.RequestTrackerMeta.check_type(annotation))
 
 
 def _unwrap_out(name: str, annotation: Any) -> tuple[Any, bool]:
