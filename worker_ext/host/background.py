@@ -19,6 +19,7 @@ class Background:
     def __init__(self) -> None:
         self.is_running = False
         self.is_stopping = False
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._endless: set[asyncio.Task[None]] = set()
         self._handles: set[asyncio.TimerHandle] = set()
@@ -44,7 +45,9 @@ class Background:
 
     def spawn(self, work: Coroutine[Any, Any, None]) -> None:
         """Runs work as a task of its own."""
-        task = asyncio.get_running_loop().create_task(work)
+        if self._loop is None:
+            self._loop = asyncio.get_running_loop()  # a system call on Python 3.11
+        task = self._loop.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -235,6 +235,7 @@ class Database:
         except DatabaseError:
             self._release()
             raise
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._gathered: list[_Waiting] = []
         self._jobs: SimpleQueue[list[_Waiting] | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="worker-ext-database", daemon=True)
@@ -254,7 +255,9 @@ class Database:
         """
         if self._closed:
             raise DatabaseError(f"{self.path} is closed")
-        loop = asyncio.get_running_loop()
+        loop = self._loop
+        if loop is None or not loop.is_running():
+            loop = self._loop = asyncio.get_running_loop()  # a system call on Python 3.11
         future: asyncio.Future[_T] = loop.create_future()
         if not self._gathered or self._gathered[-1][1] is not loop:
             loop.call_soon(self._hand_over)

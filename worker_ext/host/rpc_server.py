@@ -108,6 +108,7 @@ class WorkerStream:
     """One worker's connection.
 
     Attributes:
+        loop: The loop that it is served on.
         capabilities: What the worker said it can do; known after `init`.
         closed: Set when the stream has ended.
         running: How many invocations the worker has not answered yet.
@@ -116,6 +117,7 @@ class WorkerStream:
     def __init__(self, on_log: LogSink, send: Send) -> None:
         self.capabilities: dict[str, str] = {}
         self.closed = asyncio.Event()
+        self.loop = asyncio.get_running_loop()  # asking for it is a system call on Python 3.11
         self._on_log = on_log
         self._write = send
         self._id_prefix = str(uuid.uuid4())[:23]
@@ -229,7 +231,7 @@ class WorkerStream:
             request.retry_context.CopyFrom(retry)
         for name, data in inputs:
             request.input_data.add(name=name, data=data)
-        answer: asyncio.Future[pb.InvocationResponse] = asyncio.get_running_loop().create_future()
+        answer: asyncio.Future[pb.InvocationResponse] = self.loop.create_future()
         self._invocations[invocation_id] = answer
         self._subjects[invocation_id] = subject
         self._send(message)

@@ -290,8 +290,7 @@ class Workers:
         limit = self._settings.function_timeout
         timer = None
         if limit is not None:
-            loop = asyncio.get_running_loop()
-            timer = loop.call_later(limit.total_seconds(), self._replace_worker, member, function, limit)
+            timer = member.stream.loop.call_later(limit.total_seconds(), self._replace_worker, member, function, limit)
         try:
             subject = function.name, instance_id
             begun = None if on_begun is None else partial(on_begun, member.stream.http_address or "")

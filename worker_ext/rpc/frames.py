@@ -36,6 +36,7 @@ class FrameStream(asyncio.Protocol):
     """One end of a connection. What is written in one step of the loop leaves in one piece."""
 
     def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()  # asking for it is a system call on Python 3.11
         self._transport: asyncio.WriteTransport | None = None
         self._rest = bytearray()
         self._messages: deque[pb.StreamingMessage] = deque()
@@ -59,7 +60,7 @@ class FrameStream(asyncio.Protocol):
                 return None
             if self._fault is not None:
                 raise self._fault
-            self._reader = asyncio.get_running_loop().create_future()
+            self._reader = self._loop.create_future()
             await self._reader
         return self._messages.popleft()
 
@@ -124,7 +125,7 @@ class FrameStream(asyncio.Protocol):
         self._outgoing += (len(data).to_bytes(_HEAD, "big"), data)
         if not self._is_flushing:
             self._is_flushing = True
-            asyncio.get_running_loop().call_soon(self._flush)
+            self._loop.call_soon(self._flush)
 
     def _flush(self) -> None:
         self._is_flushing = False
@@ -142,7 +143,7 @@ class FrameStream(asyncio.Protocol):
         if self._has_heard_last:
             self.close()
         else:
-            asyncio.get_running_loop().call_later(_GOODBYE_SECONDS, self.close)
+            self._loop.call_later(_GOODBYE_SECONDS, self.close)
 
     def close(self) -> None:
         """Closes the connection once it has taken what was written."""

@@ -49,7 +49,8 @@ class Outbox:
 
     async def wait(self) -> None:
         """Wait until there may be something to take. One caller at a time."""
-        self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
+        if self._loop is None:
+            self._loop, self._loop_thread = asyncio.get_running_loop(), threading.get_ident()
         self._woken = False
         if self._messages:
             self._woken = True
