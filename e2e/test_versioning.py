@@ -16,9 +16,20 @@ CHANGE = """    if context.patched("wrapping"):
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Path:
-    """A copy of the sample, to change."""
-    return Path(shutil.copytree(Path(__file__).parent / "apps" / APP, tmp_path / APP))
+def host(make_host: Any, tmp_path: Path) -> Any:
+    """A host of a copy of the sample, which is not started yet."""
+    return make_host(Path(shutil.copytree(Path(__file__).parent / "apps" / APP, tmp_path / APP)))
+
+
+def code(host: Any) -> str:
+    text: str = (host.app / "function_app.py").read_text()
+    assert CHANGE in text
+    return text
+
+
+def start(host: Any, code: str) -> None:
+    (host.app / "function_app.py").write_text(code)
+    host.start()
 
 
 def waiting(host: Any, item: str, activities: int) -> str:
@@ -42,34 +53,29 @@ def pick_up(host: Any, instance_id: str) -> Any:
     return host.output_of(instance_id)
 
 
-def test_orders_of_the_old_code_go_on_and_new_ones_are_wrapped(make_host: Any, app: Path) -> None:
-    today = (app / "function_app.py").read_text()
-    assert CHANGE in today
-    (app / "function_app.py").write_text(today.replace(CHANGE, ""))
-    host = make_host(app).start()
+def test_orders_of_the_old_code_go_on_and_new_ones_are_wrapped(host: Any) -> None:
+    today = code(host)
+    start(host, today.replace(CHANGE, ""))
     old = waiting(host, "cup", 2)
     host.interrupt()
-    (app / "function_app.py").write_text(today)
-    host.start()
+    start(host, today)
     new = waiting(host, "book", 3)
     assert pick_up(host, old) == steps("packed", "labelled", "billed", item="cup")
     assert pick_up(host, new) == steps("packed", "wrapped", "labelled", "billed", item="book")
 
 
-def test_without_the_patch_the_old_ones_fail_and_say_where(make_host: Any, app: Path) -> None:
-    today = (app / "function_app.py").read_text()
-    (app / "function_app.py").write_text(today.replace(CHANGE, ""))
-    host = make_host(app).start()
+@pytest.mark.local_host("Core Tools print the same in other words")
+def test_without_the_patch_the_old_ones_fail_and_the_log_says_where(host: Any) -> None:
+    careless = code(host).replace('if context.patched("wrapping")', "if True")
+    start(host, code(host).replace(CHANGE, ""))
     old = waiting(host, "cup", 2)
     host.interrupt()
-    careless = today.replace('if context.patched("wrapping")', "if True")
-    (app / "function_app.py").write_text(careless)
-    host.start()
+    start(host, careless)
     host.post(f"{host.webhook}/instances/{old}/raiseEvent/picked%20up", b"null")
-    status = host.result(old)
-    assert status["runtimeStatus"] == "Failed", status
+    assert host.result(old)["runtimeStatus"] == "Failed"
     line = careless.splitlines().index('        done.append((yield context.call_activity("wrap", item)))') + 1
-    said = f"activity 'label' (event id 1), but the code at {app / 'function_app.py'}:{line} asked for activity 'wrap'"
+    place = f"{host.app / 'function_app.py'}:{line}"
+    said = f"has activity 'label' (event id 1), but the code at {place} asked for activity 'wrap'"
     assert said in host.log(), host.log()
 
 

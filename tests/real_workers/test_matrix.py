@@ -23,7 +23,15 @@ EVERYTHING = {
     "failure": "LookupError: no luck with a value",
     "counts": [7, 7],
 }
-
+IN_ASYNCIO = {
+    "seen": ["in time", True],
+    "event": "timed out",
+    "attempts": 3,
+    "answer": 200,
+    "count": 5,
+    "child": 6,
+}
+"""What a program in plain asyncio gives; its branches went on side by side where the first has seen the second pass."""
 
 SERVED_BY = {
     ("v1", "proxy"): ["azure_functions_runtime_v1"],
@@ -95,6 +103,8 @@ async def test_an_app_runs_as_on_every_other_worker(
         assert host.printed.getvalue().count("said once by the orchestrator") == 1, "replays are to be silent"
         counted = await host.get(f"/api/counters/{status['instanceId']}")
         assert (counted.status, counted.json) == (200, 7)
+        status = await result(host, "in_asyncio", {"round": 1, "url": f"{host.url}/api/about"})
+        assert (status["runtimeStatus"], status["output"]) == ("Completed", IN_ASYNCIO), host.printed.getvalue()
         failed = await result(host, "fails")
         assert (failed["runtimeStatus"], "boom ?code=secret; key=other" in failed["output"]) == ("Failed", True)
         handlers = SERVED_BY[case.model, case.worker]

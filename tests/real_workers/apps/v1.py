@@ -58,11 +58,11 @@ FUNCTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
     "total": ([_binding("numbers", "activityTrigger")], _TOTAL),
     **{
         name: ([_binding("context", "orchestrationTrigger")], _ORCHESTRATOR.format(name=name))
-        for name in ("everything", "fails", "fails_at_once", "adds_up")
+        for name in ("everything", "fails", "fails_at_once", "adds_up", "in_asyncio")
     },
     **{
         name: ([_binding("value", "activityTrigger")], _ACTIVITY.format(name=name))
-        for name in ("in_thread", "on_loop", "nothing", "broken", "slow")
+        for name in ("in_thread", "on_loop", "nothing", "broken", "slow", "waits", "passes", "fails_twice")
     },
 }
 

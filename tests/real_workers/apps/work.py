@@ -10,11 +10,15 @@ import os
 import sys
 import threading
 import time
+from collections import Counter
+from datetime import timedelta
 from typing import Any
 
 import azure.functions as func
 
 import worker_ext as df
+
+PATIENCE = 30.0
 
 
 async def start(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
@@ -83,6 +87,38 @@ def adds_up(context: df.DurableOrchestrationContext) -> Any:
     return length
 
 
+async def in_asyncio(context: df.DurableOrchestrationContext) -> Any:
+    """Does, in its second round, what orchestrators do, and runs two branches of two steps side by side."""
+    job, key = context.get_input(), context.instance_id
+    if job["round"] == 1:
+        context.continue_as_new({**job, "round": 2})
+        return None
+
+    async def two_steps(first: str) -> Any:
+        seen = await context.call_activity(first, key)
+        await context.call_activity("passes", {"key": key, "after": first})
+        return seen
+
+    seen = await asyncio.gather(two_steps("waits"), two_steps("nothing"))
+    try:
+        event = await context.wait_for_external_event("never", timeout=timedelta(milliseconds=50))
+    except TimeoutError:
+        event = "timed out"
+    attempts = await context.call_activity_with_retry("fails_twice", df.RetryOptions(10, 3), key)
+    answer = await context.call_http("GET", job["url"])
+    async with context.lock(df.EntityId("counter", key)):
+        count = await context.call_entity(df.EntityId("counter", key), "add", 5)
+    child = await context.call_sub_orchestrator("everything")
+    return {
+        "seen": ["in time" if seen[0] is True else seen[0], seen[1] == key],
+        "event": event,
+        "attempts": attempts,
+        "answer": answer["statusCode"],
+        "count": count,
+        "child": child["total"],
+    }
+
+
 def in_thread(value: str) -> str:
     logging.getLogger("app").warning("said in the thread")
     return f"{value} in {_place()}"
@@ -111,6 +147,30 @@ def broken(value: Any) -> None:
         raise KeyError("the cause")
     except KeyError as error:
         raise LookupError(f"no luck with {value}") from error
+
+
+_passed: set[str] = set()
+_attempts: Counter[str] = Counter()
+
+
+async def waits(value: str) -> bool:
+    """Whether the second step of the other branch has run while this first one did; the older worker has one thread."""
+    deadline = time.monotonic() + PATIENCE
+    while value not in _passed and time.monotonic() < deadline:  # noqa: ASYNC110 - it is set from a thread
+        await asyncio.sleep(0.01)
+    return value in _passed
+
+
+def passes(value: Any) -> None:
+    if value["after"] != "waits":
+        _passed.add(value["key"])
+
+
+def fails_twice(value: str) -> int:
+    _attempts[value] += 1
+    if _attempts[value] < 3:
+        raise ConnectionError(f"attempt {_attempts[value]}")
+    return _attempts[value]
 
 
 def slow(value: float) -> str:

@@ -18,7 +18,10 @@ app.orchestration_trigger("context")(work.everything)
 app.orchestration_trigger("context")(work.fails)
 app.orchestration_trigger("context")(work.fails_at_once)
 app.orchestration_trigger("context")(work.adds_up)
+app.orchestration_trigger("context")(work.in_asyncio)
 for activity in (work.in_thread, work.on_loop, work.nothing, work.broken, work.slow):
+    others.activity_trigger("value")(activity)
+for activity in (work.waits, work.passes, work.fails_twice):
     others.activity_trigger("value")(activity)
 others.activity_trigger("numbers")(work.total)
 app.register_functions(others)
