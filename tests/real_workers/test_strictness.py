@@ -87,10 +87,12 @@ async def verdicts(case: Case, environments: Environments, code: Path, folder: P
     app = prepare(case, environments, code, folder)
     write(app, {f"{name}/__init__.py": f"{PREAMBLE}\n{source}\n" for name, (_, source, _) in FUNCTIONS.items()})
     config = read_worker_config(load_settings(app, environ={}).environment)
-    async with worker(app, {"AzureWebJobsScriptRoot": str(app)}, command=config.command) as driver:
+    environment = {"AzureWebJobsScriptRoot": str(app), "FUNCTIONS_WORKER_DIRECTORY": str(config.directory or "")}
+    async with worker(app, environment, command=config.command) as driver:
         await driver.started()
         assert (await driver.init(app)).result.status == pb.StatusResult.Success
-        await driver.metadata(app)
+        if config.finds_functions:
+            await driver.metadata(app)
         return {name: await verdict(driver, app, name) for name in FUNCTIONS}
 
 
@@ -99,11 +101,11 @@ async def verdict(driver: WorkerDriver, app: Path, name: str) -> str | None:
     return None if result.status == pb.StatusResult.Success else result.exception.message
 
 
-@pytest.mark.parametrize("version", ["3.13", "3.14"])
+@pytest.mark.parametrize("worker_name, version", [("old", "3.11"), ("proxy", "3.13"), ("proxy", "3.14")])
 async def test_our_worker_takes_what_the_real_one_takes(
-    version: str, environments: Environments, code: Path, tmp_path: Path
+    worker_name: str, version: str, environments: Environments, code: Path, tmp_path: Path
 ) -> None:
-    real = await verdicts(Case("v1", "proxy", version), environments, code, tmp_path / "real")
+    real = await verdicts(Case("v1", worker_name, version), environments, code, tmp_path / "real")
     own = await verdicts(Case("v1", "own", version), environments, code, tmp_path / "own")
     assert {name: said is None for name, said in own.items()} == {name: said is None for name, said in real.items()}
 
@@ -117,3 +119,66 @@ async def test_our_worker_says_what_to_do(version: str, environments: Environmen
     wrong = {name: said for name, said in own.items() if (said is None) != (expected[name] is None)}
     unhelpful = {name: said for name, said in own.items() if said and (expected[name] or "") not in said}
     assert (wrong, unhelpful) == ({}, {})
+
+
+# What an app of the v2 model says, and what our worker answers, None where it takes the app.
+V2_PREAMBLE = """
+import functools
+import azure.functions as func
+import worker_ext as df
+app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+
+"""
+APPS: dict[str, tuple[str, str | None]] = {
+    "plain": ('@app.route("a")\ndef a(req: func.HttpRequest) -> str: ...', None),
+    "modern_activity": ('@app.activity_trigger("x")\ndef a(x: list[int] | None) -> dict[str, int]: ...', None),
+    "unresolved_activity": ('@app.activity_trigger("x")\ndef a(x: "Missing"): ...', None),
+    "modern_http": ('@app.route("a")\ndef a(req: list[int]): ...', "annotate plain 'list', or nothing"),
+    "unresolved_http": ('@app.route("a")\ndef a(req: "Missing"): ...', "an annotation cannot be resolved"),
+    "one_more": ('@app.route("a")\ndef a(req, more=1): ...', "parameter 'more' has no binding"),
+    "one_less": (
+        '@app.queue_output("out", "q", "c")\n@app.route("a")\ndef a(req): ...',
+        "binding 'out' has no parameter",
+    ),
+    "no_output": ('@app.queue_output("out", "q", "c")\n@app.route("a")\ndef a(req, out: str): ...', "must be func.Out"),
+    "no_trigger": ('@app.queue_output("out", "q", "c")\ndef a(out: func.Out[str]): ...', "trigger"),
+    "same_names": (
+        '@app.route("a")\ndef a(req): ...\n@app.route("b")\n@app.function_name("a")\ndef b(req): ...',
+        "does not have a unique function name",
+    ),
+    "two_apps": ("other = func.FunctionApp()", "holds 2 apps (app, other), expected one"),
+    "no_app": ("app = None", "holds no app, expected one such as app = azure.functions.FunctionApp()"),
+    "only_a_blueprint": ("app = df.Blueprint()", "the blueprint 'app' is no app: register it with one"),
+    "unknown_package": ("import nowhere", "Is it in requirements.txt"),
+    "raises": ("raise LookupError('no luck')", "LookupError: no luck"),
+    "syntax": ("def a(: ...", 'function_app.py", line 7'),
+    "object": (
+        "a = functools.partial(lambda req: None)\na.__name__ = 'a'\napp.route('a')(a)",
+        "only functions written with 'def'",
+    ),
+}
+
+
+async def app_verdict(case: Case, source: str, environments: Environments, code: Path, folder: Path) -> str | None:
+    """What a worker says of an app, at whichever step it looks at it; None where it takes it."""
+    app = prepare(case, environments, code, folder)
+    (app / "function_app.py").write_text(f"{V2_PREAMBLE}{source}\n")
+    config = read_worker_config(load_settings(app, environ={}).environment)
+    environment = {"AzureWebJobsScriptRoot": str(app), "FUNCTIONS_WORKER_DIRECTORY": str(config.directory or "")}
+    async with worker(app, environment, command=config.command) as driver:
+        await driver.started()
+        result = (await driver.init(app)).result
+        if result.status == pb.StatusResult.Success:
+            result = (await driver.metadata(app)).result
+    return None if result.status == pb.StatusResult.Success else result.exception.message
+
+
+@pytest.mark.parametrize("name", APPS)
+async def test_our_worker_takes_the_apps_that_the_real_one_takes(
+    name: str, environments: Environments, code: Path, tmp_path: Path
+) -> None:
+    source, answer = APPS[name]
+    real = await app_verdict(Case("v2", "proxy", "3.13"), source, environments, code, tmp_path / "real")
+    own = await app_verdict(Case("v2", "own", "3.13"), source, environments, code, tmp_path / "own")
+    assert (real is None, own is None) == (answer is None, answer is None), (real, own)
+    assert (answer or "") in (own or ""), own

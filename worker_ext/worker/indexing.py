@@ -146,7 +146,7 @@ def _find_app(module: ModuleType, script: str) -> azure.functions.FunctionRegist
             f"{script} holds {len(apps)} apps ({', '.join(found)}), expected one: keep one and turn the others into "
             "blueprints that it registers"
         )
-    blueprints = [name for name, value in vars(module).items() if isinstance(value, azure.functions.Blueprint)]
+    blueprints = [name for name, value in vars(module).items() if isinstance(value, azure.functions.TriggerApi)]
     hint = f" (the blueprint {blueprints[0]!r} is no app: register it with one)" if blueprints else ""
     raise AppError(f"{script} holds no app, expected one such as app = azure.functions.FunctionApp(){hint}")
 
