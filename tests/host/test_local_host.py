@@ -82,7 +82,8 @@ def greet(name: str) -> str:
         assert instance is not None
         assert (instance.status, instance.output) == ("Completed", '["x at last","hello x"]')
         assert host.local.workers.pid != before
-        assert "hang_once took longer than functionTimeout (0:00:01); its worker is replaced" in host.printed.getvalue()
+        why = "took longer than functionTimeout (0:00:01); its worker is replaced"
+        assert f"hang_once {instance_id}: {why}" in host.printed.getvalue()
 
 
 async def test_an_activity_survives_the_death_of_its_worker(app: Path) -> None:

@@ -72,8 +72,11 @@ def test_a_console_leaves_out_what_is_not_to_be_shown() -> None:
     console.info("of the host")
     console.log("error", "of the user", "ship")
     console.log("error", "of another", "pack")
-    console.error("of its run", category="Function.ship")
-    assert [line.partition("] ")[2] for line in stream.getvalue().splitlines()] == ["pack: of another", "of its run"]
+    console.of_run("error", "of its run", "ship", "order-1")
+    assert [line.partition("] ")[2] for line in stream.getvalue().splitlines()] == [
+        "pack: of another",
+        "ship order-1: of its run",
+    ]
 
 
 async def test_a_host_shows_what_its_settings_say(tmp_path: Path) -> None:
@@ -83,5 +86,5 @@ async def test_a_host_shows_what_its_settings_say(tmp_path: Path) -> None:
     async with run_host(app) as host:
         assert (await host.get("/api/log")).status == 200
         assert (await host.get("/api/boom")).status == 500
-        await host.until(lambda: "boom failed" in host.printed.getvalue(), "the failure")
+        await host.until(lambda: "boom: failed" in host.printed.getvalue(), "the failure")
         assert "logged by the app" not in host.printed.getvalue()

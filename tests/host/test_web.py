@@ -138,7 +138,7 @@ class TestAnswers:
     async def test_a_function_that_fails_is_an_empty_500_and_a_line_in_the_log(self, host: Host) -> None:
         answer = await host.get("/api/boom")
         assert (answer.status, answer.body) == (500, b"")
-        assert "boom failed: ValueError: a reason for the log" in host.printed.getvalue()
+        assert "boom: failed: ValueError: a reason for the log" in host.printed.getvalue()
 
 
 class TestOwnPages:
@@ -243,7 +243,7 @@ class TestSettings:
             assert (await host.get("/api/hang/50")).status == 500
             assert (await host.get("/api/unrouted")).text == "by name"
             assert host.local.workers.pid != before
-            assert "hang took longer than functionTimeout (0:00:01); its worker is replaced" in host.printed.getvalue()
+            assert "hang: took longer than functionTimeout (0:00:01); its worker is replaced" in host.printed.getvalue()
 
     async def test_only_the_functions_that_host_json_names_are_loaded(self, tmp_path: Path) -> None:
         async with host_of(tmp_path, {"functions": ["unrouted"]}) as host:

@@ -45,11 +45,19 @@ class Console:
         self._as_json = as_json
         self._rich = _rich_console(self._stream) if self._stream.isatty() and not as_json else None
 
-    def log(
-        self, level: Level, text: str, function: str = "", instance_id: str = "", *, category: str = "Host"
-    ) -> None:
-        """Writes one log entry with the time in front, and the function and instance that logged it, if any did."""
-        if not self.levels.shows(level, f"Function.{function}.User" if function else category, verbose=self._verbose):
+    def log(self, level: Level, text: str, function: str = "", instance_id: str = "", *, category: str = "") -> None:
+        """Writes one log entry with the time in front.
+
+        Args:
+            level: How grave it is.
+            text: What it says.
+            function: The function that logged it, or that it is about.
+            instance_id: The instance that this function ran for.
+            category: Which level of host.json decides whether it is shown; by default that of what functions log where
+                it names one, else that of the host.
+        """
+        category = category or (f"Function.{function}.User" if function else "Host")
+        if not self.levels.shows(level, category, verbose=self._verbose):
             return
         now = datetime.now(UTC)
         time = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
@@ -97,13 +105,17 @@ class Console:
         """Writes a log entry."""
         self.log("info", text)
 
-    def warning(self, text: str, *, category: str = "Host") -> None:
+    def warning(self, text: str) -> None:
         """Writes a warning."""
-        self.log("warning", text, category=category)
+        self.log("warning", text)
 
-    def error(self, text: str, *, category: str = "Host") -> None:
+    def error(self, text: str) -> None:
         """Writes an error."""
-        self.log("error", text, category=category)
+        self.log("error", text)
+
+    def of_run(self, level: Level, text: str, function: str, instance_id: str = "") -> None:
+        """Writes what the host has to say of a run of a function."""
+        self.log(level, text, function, instance_id, category=f"Function.{function}")
 
     def listing(self, name: str, text: str) -> None:
         """Writes one line of the list of functions."""

@@ -267,8 +267,8 @@ class Workers:
             delay = policy.delay(failures)
             if delay is None:
                 return response
-            what = f"{function.name} runs again in {delay} by its retry policy ({failures} failed)"
-            self._console.warning(what, category=f"Function.{function.name}")
+            what = f"runs again in {delay} by its retry policy ({failures} failed)"
+            self._console.of_run("warning", what, function.name)
             await asyncio.sleep(delay.total_seconds())
 
     async def _invoke(
@@ -287,12 +287,12 @@ class Workers:
             return _failure(f"the function could not be loaded: {error}")
         inputs = [(str(function.trigger["name"]), trigger_data)]
         inputs += [(str(item["name"]), pb.TypedData(string=self._client_payload(item))) for item in function.inputs]
+        subject = function.name, instance_id
         limit = self._settings.function_timeout
         timer = None
         if limit is not None:
-            timer = member.stream.loop.call_later(limit.total_seconds(), self._replace_worker, member, function, limit)
+            timer = member.stream.loop.call_later(limit.total_seconds(), self._replace_worker, member, subject, limit)
         try:
-            subject = function.name, instance_id
             begun = None if on_begun is None else partial(on_begun, member.stream.http_address or "")
             response = await member.stream.invoke(function.function_id, inputs, trace_parent, subject, retry, begun)
         finally:
@@ -301,7 +301,7 @@ class Workers:
         if response.result.status == pb.StatusResult.Cancelled:
             raise WorkerLostError(f"the worker gave up {function.name}")
         if response.result.status != pb.StatusResult.Success:
-            self._show_failure(function, response.result.exception)
+            self._show_failure(function, instance_id, response.result.exception)
         return response
 
     async def _ready_member(self) -> WorkerMember:
@@ -329,10 +329,11 @@ class Workers:
                     return member
         return None
 
-    def _replace_worker(self, member: WorkerMember, function: HostFunction, limit: timedelta) -> None:
+    def _replace_worker(self, member: WorkerMember, subject: tuple[str, str], limit: timedelta) -> None:
         """Ends a worker whose function ran out of time: Python code cannot be stopped in any other way."""
         if member.is_alive:
-            self._console.error(f"{function.name} took longer than functionTimeout ({limit}); its worker is replaced")
+            what = f"took longer than functionTimeout ({limit}); its worker is replaced"
+            self._console.of_run("error", what, *subject)
             member.process.kill_now()
 
     # ------------------------------------------------------------ the scheduler's gateway
@@ -363,10 +364,10 @@ class Workers:
 
     # ------------------------------------------------------------ logs
 
-    def _show_failure(self, function: HostFunction, exception: pb.RpcException) -> None:
+    def _show_failure(self, function: HostFunction, instance_id: str, exception: pb.RpcException) -> None:
         message = exception.message.partition(_STATE_MARKER)[0].rstrip()
         stack = f"\n{exception.stack_trace.rstrip()}" if exception.stack_trace and function.kind is None else ""
-        self._console.error(f"{function.name} failed: {message}{stack}", category=f"Function.{function.name}")
+        self._console.of_run("error", f"failed: {message}{stack}", function.name, instance_id)
 
     def _show_log(self, log: pb.RpcLog) -> None:
         level = _LEVELS.get(log.level, "debug")
