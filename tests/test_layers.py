@@ -48,6 +48,7 @@ LAYERS = {
     "management": "api",
     "models": "reexports",
     "orchestrator": "reexports",
+    "payload_converter": "api",
     "payloads": "api",
     "protocol": "protocol",
     "recording": "api",

@@ -33,6 +33,7 @@ if typing.TYPE_CHECKING:
         PayloadError,
         TaskFailedError,
     )
+    from worker_ext.payload_converter import PayloadConverter
     from worker_ext.protocol.client import OrchestrationRuntimeStatus
     from worker_ext.protocol.durable_http import ManagedIdentityTokenSource
     from worker_ext.protocol.entity import EntityId
@@ -61,6 +62,7 @@ __all__ = [
     "OrchestrationRuntimeStatus",
     "Orchestrator",
     "OrchestratorError",
+    "PayloadConverter",
     "PayloadError",
     "RetryContext",
     "RetryOptions",
@@ -92,6 +94,7 @@ _NAMES = {
         "PayloadError",
         "TaskFailedError",
     ),
+    "worker_ext.payload_converter": ("PayloadConverter",),
     "worker_ext.protocol.client": ("OrchestrationRuntimeStatus",),
     "worker_ext.protocol.durable_http": ("ManagedIdentityTokenSource",),
     "worker_ext.protocol.entity": ("EntityId",),

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from msgspec.structs import replace
 
-from worker_ext import management, recording, tracing
+from worker_ext import management, payloads, recording, tracing
 from worker_ext.bulk import BulkResult, Progress, for_each
 from worker_ext.connection import connection_payload
 from worker_ext.errors import ClientError, InstanceFailedError
 from worker_ext.http_transport import AiohttpTransport, Response, Transport
+from worker_ext.payload_converter import PayloadConverter, payloads_of
 from worker_ext.protocol import codec
 from worker_ext.protocol.client import DurableClientPayload, OrchestrationRuntimeStatus
 from worker_ext.protocol.entity import EntityId
@@ -53,14 +54,21 @@ class DurableOrchestrationClient:
         context: The text of the durable client binding.
         function_invocation_id: The invocation that uses the client; the host writes it in its logs.
         transport: How requests are sent; by default over one aiohttp session for each event loop.
+        payload_converter: The converter of the app, where it has one. A client that a binding gives has it already.
 
     Raises:
         PayloadError: The text is not what the binding delivers.
     """
 
     def __init__(
-        self, context: str, function_invocation_id: str | None = None, *, transport: Transport | None = None
+        self,
+        context: str,
+        function_invocation_id: str | None = None,
+        *,
+        transport: Transport | None = None,
+        payload_converter: PayloadConverter | None = None,
     ) -> None:
+        self._payloads = payloads_of(payload_converter)
         payload = DurableClientPayload.decode(context)
         self.task_hub_name = payload.task_hub_name
         # An address that a person gave may be wrong; a binding's never is.
@@ -77,6 +85,7 @@ class DurableOrchestrationClient:
         task_hub_name: str | None = None,
         *,
         transport: Transport | None = None,
+        payload_converter: PayloadConverter | None = None,
     ) -> Self:
         """A client of a host that runs anywhere, without a binding.
 
@@ -87,11 +96,13 @@ class DurableOrchestrationClient:
                 says. The local host asks for none.
             task_hub_name: The task hub; by default the host's.
             transport: How requests are sent.
+            payload_converter: The converter of the app, where it has one.
 
         Raises:
             ValueError: The URL is not one of a host.
         """
-        client = cls(connection_payload(url, key, task_hub_name).encode(), transport=transport)
+        text = connection_payload(url, key, task_hub_name).encode()
+        client = cls(text, transport=transport, payload_converter=payload_converter)
         client._checks_address = True
         return client
 
@@ -156,7 +167,7 @@ class DurableOrchestrationClient:
         function = orchestration_function_name
         name = function if isinstance(function, str) else name_of(function, "orchestration")
         names = (name, instance_id) if instance_id else (name,)
-        text = None if client_input is None else codec.encode_as_json(client_input)
+        text = None if client_input is None else self._payloads.encode_for_apps(client_input)
         with tracing.starting(name, instance_id, version):
             path = management.path("orchestrators", *names)
             response = await self._send("POST", path, {"version": version}, text, tracing.headers())
@@ -200,7 +211,7 @@ class DurableOrchestrationClient:
         answer = management.body(response)
         if answer is None or isinstance(answer, str):
             return DurableOrchestrationStatus.from_json(answer or "")
-        return DurableOrchestrationStatus.from_json(management.read_object(answer, response, instance_id))
+        return self._status(management.read_object(answer, response, instance_id))
 
     async def export_history(self, instance_id: str) -> str:
         """An instance as a recording for tests: `worker_ext.testing.replay` runs today's code over it.
@@ -349,12 +360,10 @@ class DurableOrchestrationClient:
         """
         if event_name == "":
             raise ValueError("event_name must be a non-empty string.")
-        response = await self._send(
-            "POST",
-            management.path("instances", instance_id, "raiseEvent", event_name),
-            _hub(task_hub_name, connection_name),
-            codec.encode_as_json(event_data),
-        )
+        text = codec.encode_as_json(event_data)
+        sent = text if self._payloads is payloads.PLAIN else self._converted(text)
+        path = management.path("instances", instance_id, "raiseEvent", event_name)
+        response = await self._send("POST", path, _hub(task_hub_name, connection_name), value=sent)
         await self._expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
 
     async def send_event(self, instance_id: str, event_name: str, value: Any = None) -> None:
@@ -372,7 +381,8 @@ class DurableOrchestrationClient:
         if event_name == "":
             raise ValueError("event_name must be a non-empty string.")
         path = management.path("instances", instance_id, "raiseEvent", event_name)
-        response = await self._send("POST", path, value=value)
+        sent = value if self._payloads is payloads.PLAIN else self._converted(value)
+        response = await self._send("POST", path, value=sent)
         await self._expect(response, {202}, instance_id, management.RAISING, s410=_ENDED_ALREADY)
 
     async def terminate(self, instance_id: str, reason: str) -> None:
@@ -460,7 +470,7 @@ class DurableOrchestrationClient:
         management.expect(response, {200, 404}, str(entityId))
         if response.status == 404:
             return EntityStateResponse(False)
-        return EntityStateResponse(True, management.body(response))
+        return EntityStateResponse(True, management.body(response), self._payloads)
 
     @overload
     def entity(self, entity: type[E], key: str) -> ClientEntity[E]: ...
@@ -515,7 +525,7 @@ class DurableOrchestrationClient:
             "top": None if page_size is None else str(page_size),
         }
         async for item in self._items(management.path("entities", *([name] if name else [])), query):
-            yield EntityStatus.from_json(item)
+            yield EntityStatus.from_json(item, self._payloads)
 
     async def signal_entity(
         self,
@@ -538,7 +548,7 @@ class DurableOrchestrationClient:
             ClientError: The host refused: no entity of that name, or a key it does not take.
         """
         query = {"op": operation_name, **_hub(task_hub_name, connection_name)}
-        text = None if operation_input is None else codec.encode_as_json(operation_input)
+        text = None if operation_input is None else self._payloads.encode_for_apps(operation_input)
         response = await self._send("POST", _entity_path(entityId), query, text, tracing.headers())
         management.expect(response, {202}, str(entityId))
 
@@ -766,7 +776,7 @@ class DurableOrchestrationClient:
 
     async def _pages(self, query: Mapping[str, str | None]) -> AsyncGenerator[DurableOrchestrationStatus, None]:
         async for item in self._items("instances/", query):
-            yield DurableOrchestrationStatus.from_json(item)
+            yield self._status(item)
 
     async def _items(self, path: str, query: Mapping[str, str | None]) -> AsyncGenerator[Any, None]:
         """Every page of a listing; a page but the last comes with the token that asks for the next one."""
@@ -783,6 +793,15 @@ class DurableOrchestrationClient:
             token = response.headers.get(management.CONTINUATION_HEADER, "")
             if not token:
                 return
+
+    def _converted(self, value: Any) -> Any:
+        """A value as the JSON value that the app's converter makes of it."""
+        return codec.decode_json(self._payloads.encode(value))
+
+    def _status(self, item: Any) -> DurableOrchestrationStatus:
+        status = DurableOrchestrationStatus.from_json(item)
+        status.written_by(self._payloads)
+        return status
 
     @staticmethod
     def _purged(response: Response, instance_id: str | None) -> PurgeHistoryResult:

@@ -34,7 +34,7 @@ from worker_ext.engine.tasks import (
 )
 from worker_ext.entity_proxy import EntityProxy, entity_id_of, target
 from worker_ext.protocol import actions
-from worker_ext.protocol.codec import decode_value, encode_value, format_microseconds, restore
+from worker_ext.protocol.codec import decode_value, encode_value, format_microseconds
 from worker_ext.protocol.durable_http import DurableHttpRequest, TokenSource
 from worker_ext.protocol.entity import EntityId
 from worker_ext.protocol.history import ExecutionStarted
@@ -72,28 +72,44 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         executor: The executor of this turn; it owns the state.
         payload: What the trigger delivered.
         input_type: The type that `get_input` reads the input as where it is told no other.
+        written_by: How values are written and read.
 
     Attributes:
         orchestrator: The function that runs, once it is known.
     """
 
     def __init__(
-        self, executor: OrchestrationExecutor, payload: str | bytes = "", *, input_type: type | None = None
+        self,
+        executor: OrchestrationExecutor,
+        payload: str | bytes = "",
+        *,
+        input_type: type | None = None,
+        written_by: payloads.Payloads = payloads.PLAIN,
     ) -> None:
         self._executor = executor
+        self._payloads = written_by
+        self._encode = executor.encode = written_by.encode
+        self._is_plain = written_by is payloads.PLAIN
         self._schedule = executor.schedule
         self._view = TriggerView(payload)
         self._input_type = input_type
         self.orchestrator: Callable[..., Any] | None = None
 
     @classmethod
-    def from_json(cls, json_string: str | bytes, *, input_type: type | None = None) -> DurableOrchestrationContext:
+    def from_json(
+        cls,
+        json_string: str | bytes,
+        *,
+        input_type: type | None = None,
+        written_by: payloads.Payloads = payloads.PLAIN,
+    ) -> DurableOrchestrationContext:
         """The context of the turn that a payload asks for.
 
         Raises:
             PayloadError: The payload breaks the contract.
         """
-        return cls(OrchestrationExecutor(OrchestratorRequest.decode(json_string)), json_string, input_type=input_type)
+        executor = OrchestrationExecutor(OrchestratorRequest.decode(json_string))
+        return cls(executor, json_string, input_type=input_type, written_by=written_by)
 
     @property
     def executor(self) -> OrchestrationExecutor:
@@ -120,10 +136,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         value, kind, is_checked = self._executor.input, expected_type or self._input_type, self._is_checked
         if kind is None and self.orchestrator is not None:
             kind, is_checked = _input_type_of(self.orchestrator), True  # which 1.7.0 knows nothing of
-        if kind is not None:
-            read = payloads.decode_as if isinstance(value, str) else payloads.restore_as
-            return read(kind, value, is_checked=is_checked)
-        return decode_value(value) if isinstance(value, str) else restore(value)
+        return self._payloads.read(kind, value, is_checked=is_checked)
 
     @property
     def instance_id(self) -> str:
@@ -211,10 +224,10 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         Raises:
             ValueError: The name is empty, or what was passed is no activity.
         """
-        if expected_type is None and isinstance(name, str) and name:
-            action = actions.CallActivity(function_name=name, input=encode_value(input_))
+        if expected_type is None and isinstance(name, str) and name and self._is_plain:
+            action = actions.CallActivity(function_name=name, input=self._encode(input_))
             return Leaf(self._schedule, action, name)
-        action = actions.CallActivity(function_name=name_of(name, "activity"), input=encode_value(input_))
+        action = actions.CallActivity(function_name=name_of(name, "activity"), input=self._encode(input_))
         return leaf_for(self._schedule, action, action.function_name, self._decoder(name, expected_type))
 
     @overload
@@ -278,7 +291,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         expected_type: Any = None,
     ) -> Task:
         """Runs an activity, again when it fails; the task fails with the last attempt."""
-        attempt = actions.CallActivity(function_name=name_of(name, "activity"), input=encode_value(input_))
+        attempt = actions.CallActivity(function_name=name_of(name, "activity"), input=self._encode(input_))
         decode = self._decoder(name, expected_type)
         if retry_options.needs_worker or self._schedule.loop is not None:
             return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
@@ -372,7 +385,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         Raises:
             ValueError: The name is empty, or what was passed is no orchestrator.
         """
-        action = _child(name, input_, instance_id, version)
+        action = _child(name, self._encode(input_), instance_id, version)
         return leaf_for(self._schedule, action, action.function_name, self._decoder(name, expected_type))
 
     @overload
@@ -457,7 +470,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         expected_type: Any = None,
     ) -> Task:
         """Starts a child orchestration, again when it fails; the task fails with the last attempt."""
-        attempt = _child(name, input_, instance_id, version)
+        attempt = _child(name, self._encode(input_), instance_id, version)
         decode = self._decoder(name, expected_type)
         if retry_options.needs_worker or self._schedule.loop is not None:
             return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
@@ -509,7 +522,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         """
         if not name:
             raise ValueError("external_event_name cannot be empty")
-        decode = payloads.decoder(expected_type, is_checked=self._is_checked)
+        decode = self._payloads.decoder(expected_type, is_checked=self._is_checked)
         wait = WaitTask(self._schedule, name) if decode is None else TypedWait(self._schedule, name, decode)
         if timeout is None:
             return wait
@@ -604,13 +617,13 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         Raises:
             ValueError: There is no entity ID.
         """
-        decode = payloads.decoder(expected_type, is_checked=self._is_checked)
+        decode = self._payloads.decoder(expected_type, is_checked=self._is_checked)
         return self._call_entity(entityId, operationName, operationInput, decode)
 
     def _call_entity(
         self, entity_id: EntityId | None, operation: str, input_: Any, decode: payloads.Decoder | None
     ) -> Task:
-        action = actions.CallEntity(instance_id=_entity(entity_id), operation=operation, input=encode_value(input_))
+        action = actions.CallEntity(instance_id=_entity(entity_id), operation=operation, input=self._encode(input_))
         return leaf_for(self._schedule, action, "", decode)
 
     def signal_entity(
@@ -633,7 +646,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         message = {
             "instance_id": _entity(entityId),
             "operation": operationName,
-            "input": encode_value(operationInput),
+            "input": self._encode(operationInput),
         }
         action: actions.SignalEntity | actions.ScheduledSignalEntity
         if deliver_at is None:
@@ -664,7 +677,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         """
 
         def call(entity_id: EntityId, name: str, input_: Any, result_type: Any) -> Task:
-            return self._call_entity(entity_id, name, input_, payloads.decoder(result_type, is_checked=True))
+            return self._call_entity(entity_id, name, input_, self._payloads.decoder(result_type, is_checked=True))
 
         def signal(entity_id: EntityId, name: str, input_: Any, _result_type: Any) -> Task:
             return self.signal_entity(entity_id, name, input_)
@@ -713,7 +726,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
     def _decoder(self, name: FunctionRef, expected_type: Any) -> payloads.Decoder | None:
         if expected_type is None and not isinstance(name, str):
             expected_type = payloads.returned_type(name)
-        return payloads.decoder(expected_type, is_checked=self._is_checked)
+        return self._payloads.decoder(expected_type, is_checked=self._is_checked)
 
     # -- several at once ---------------------------------------------------------------------------------------------
 
@@ -795,7 +808,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
                 that came last by itself; with this the others travel in the input, which only this package reads.
         """
         self._executor.check_open()
-        self._executor.continue_as_new(encode_value(input_), preserve=preserve_unprocessed_events)
+        self._executor.continue_as_new(self._encode(input_), preserve=preserve_unprocessed_events)
 
     @property
     def will_continue_as_new(self) -> bool:
@@ -814,10 +827,10 @@ def _input_type_of(orchestrator: Callable[..., Any]) -> Any:
     return None if payloads.says_nothing(input_type) else input_type
 
 
-def _child(name: FunctionRef, input_: Any, instance_id: str | None, version: str | None) -> actions.CallSubOrchestrator:
+def _child(name: FunctionRef, text: str, instance_id: str | None, version: str | None) -> actions.CallSubOrchestrator:
     return actions.CallSubOrchestrator(
         function_name=name_of(name, "orchestration"),
-        input=encode_value(input_),
+        input=text,
         instance_id=instance_id,
         version=version,
     )

@@ -13,7 +13,7 @@ import msgspec
 from worker_ext import payloads
 from worker_ext.engine.entity import EntityExecutor
 from worker_ext.errors import OrchestratorError
-from worker_ext.protocol.codec import decode_plain, decode_value, encode_value, restore
+from worker_ext.protocol.codec import decode_plain, decode_value, encode_value
 from worker_ext.protocol.entity import EntityBatchRequest, EntityId, EntityName, Signal
 
 if TYPE_CHECKING:
@@ -31,10 +31,12 @@ class DurableEntityContext:
 
     Args:
         executor: The executor of this batch; it owns the state.
+        written_by: How values are written and read.
     """
 
-    def __init__(self, executor: EntityExecutor) -> None:
+    def __init__(self, executor: EntityExecutor, written_by: payloads.Payloads = payloads.PLAIN) -> None:
         self._executor = executor
+        self._payloads = written_by
         self._new = not executor.exists
 
     @classmethod
@@ -49,9 +51,9 @@ class DurableEntityContext:
         return context, batch
 
     @classmethod
-    def of(cls, request: EntityBatchRequest) -> DurableEntityContext:
+    def of(cls, request: EntityBatchRequest, written_by: payloads.Payloads = payloads.PLAIN) -> DurableEntityContext:
         """The context of a batch."""
-        return cls(EntityExecutor(request, lambda: time.time_ns() // 1_000_000))
+        return cls(EntityExecutor(request, lambda: time.time_ns() // 1_000_000, written_by.encode), written_by)
 
     @staticmethod
     def current() -> DurableEntityContext:
@@ -114,11 +116,7 @@ class DurableEntityContext:
         text = self._executor.check_open().input
         if text is None:
             return None
-        value = decode_plain(text)
-        if expected_type is not None:
-            read = payloads.decode_as if isinstance(value, str) else payloads.restore_as
-            return read(expected_type, value)
-        return decode_value(value) if isinstance(value, str) else restore(value)
+        return self._payloads.read(expected_type, decode_plain(text))
 
     def get_state(self, initializer: Callable[[], Any] | None = None, expected_type: type | None = None) -> Any:
         """The state of the entity.
@@ -131,8 +129,7 @@ class DurableEntityContext:
             PayloadError: The state holds a custom object that cannot be made.
             TypeError: The initializer cannot be called; or typing is strict, and the state is of another type.
         """
-        decode = decode_value if expected_type is None else payloads.decoder(expected_type)
-        state = self._executor.get_state(decode or decode_value)
+        state = self._executor.get_state(self._payloads.decoder(expected_type) or decode_value)
         if state is not None or initializer is None:
             return state
         if not callable(initializer):
@@ -151,8 +148,7 @@ class DurableEntityContext:
             return self.get_input()
         text = self._executor.check_open().input
         value = None if text is None else decode_plain(text)
-        read = payloads.decode_as if isinstance(value, str) else payloads.restore_as
-        return read(expected_type, value, is_checked=True)
+        return self._payloads.read(expected_type, value, is_checked=True)
 
     def read_state(self, expected_type: type[T]) -> T:
         """The state as an object of a class, checked; a new one where there is none.
@@ -162,7 +158,7 @@ class DurableEntityContext:
         """
 
         def decode(text: str | None) -> Any:
-            return None if text in (None, "null") else payloads.decode_as(expected_type, text, is_checked=True)
+            return None if text in (None, "null") else self._payloads.decode_as(expected_type, text, is_checked=True)
 
         state: T | None = self._executor.get_state(decode)
         return expected_type() if state is None else state
@@ -189,7 +185,7 @@ class DurableEntityContext:
             operationInput: What its `get_input()` gives.
         """
         target = EntityName(entityId.name.lower(), entityId.key)
-        text = encode_value(encode_value(operationInput))  # twice, as what orchestrators send arrives
+        text = encode_value(self._payloads.encode(operationInput))  # twice, as what orchestrators send arrives
         self._executor.signal(Signal(target=target, name=operationName, input=text))
 
     @overload

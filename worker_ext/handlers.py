@@ -11,6 +11,7 @@ from worker_ext import tracing
 from worker_ext.context import DurableOrchestrationContext
 from worker_ext.entity import DurableEntityContext
 from worker_ext.errors import OrchestrationFailedError
+from worker_ext.payloads import PLAIN, Payloads
 from worker_ext.protocol.codec import check_size
 from worker_ext.protocol.entity import EntityBatchRequest, Operation
 from worker_ext.protocol.orchestrator import failure_message
@@ -69,12 +70,13 @@ def run_turn(context: DurableOrchestrationContext, orchestrator: OrchestratorFun
         executor.close()
 
 
-def run_entity(payload: str | bytes, entity: EntityFunction) -> str:
+def run_entity(payload: str | bytes, entity: EntityFunction, *, written_by: Payloads = PLAIN) -> str:
     """Runs a batch of operations on an entity.
 
     Args:
         payload: What the entity trigger delivered.
         entity: The user's function.
+        written_by: How values are written and read.
 
     Returns:
         The reply to the extension, as JSON text.
@@ -83,7 +85,7 @@ def run_entity(payload: str | bytes, entity: EntityFunction) -> str:
         PayloadError: The payload breaks the contract.
     """
     request = EntityBatchRequest.decode(payload)
-    return run_batch(DurableEntityContext.of(request), request.batch, entity)
+    return run_batch(DurableEntityContext.of(request, written_by), request.batch, entity)
 
 
 def run_batch(context: DurableEntityContext, batch: Iterable[Operation], entity: EntityFunction) -> str:

@@ -152,6 +152,37 @@ def _mismatch(found: str, expected_type: Any, strict: bool) -> None:
     _log.warning("%s; it is passed on as it is", text)
 
 
+class Payloads:
+    """How values become JSON text and back: as this module says, unless the app has a converter."""
+
+    encode = staticmethod(codec.encode_value)
+    encode_for_apps = staticmethod(codec.encode_as_json)
+    """The same for text that apps of 1.7.0 see."""
+
+    def decoder(self, expected_type: Any, *, is_checked: bool = False) -> Decoder | None:
+        """What reads values of a type; None where results need no reader of their own."""
+        return decoder(expected_type, is_checked=is_checked)
+
+    def decode_as(self, expected_type: Any, text: str | None, *, is_checked: bool = False) -> Any:
+        """Reads a value from JSON text."""
+        if expected_type is None:
+            return codec.decode_value(text)
+        return decode_as(expected_type, text, is_checked=is_checked)
+
+    def restore_as(self, expected_type: Any, value: JSON, *, is_checked: bool = False) -> Any:
+        """Turns a JSON value into a value of a type."""
+        return restore_as(expected_type, value, is_checked=is_checked)
+
+    def read(self, expected_type: Any, value: JSON, *, is_checked: bool = False) -> Any:
+        """Reads what was sent as JSON text, or as the JSON value itself where it comes from elsewhere."""
+        read = self.decode_as if isinstance(value, str) else self.restore_as
+        return read(expected_type, value, is_checked=is_checked)
+
+
+PLAIN = Payloads()
+"""Those of apps without a converter."""
+
+
 # ---------------------------------------------------------------- which types are made
 
 

@@ -60,6 +60,11 @@ class DurableOrchestrationStatus:
         self._history = kwargs.get("historyEvents") if history is None else history
         for key, value in kwargs.items():
             setattr(self, key, value)
+        self._payloads = payloads.PLAIN
+
+    def written_by(self, app: payloads.Payloads) -> None:
+        """Has values read as the app writes them."""
+        self._payloads = app
 
     def __bool__(self) -> bool:
         return self._created_time is not None
@@ -111,7 +116,9 @@ class DurableOrchestrationStatus:
     @property
     def output(self) -> Any:
         """What the orchestrator returned, or the text of its failure or termination."""
-        return self._output
+        if self._payloads is payloads.PLAIN or self._runtime_status is not OrchestrationRuntimeStatus.Completed:
+            return self._output
+        return self._payloads.restore_as(None, self._output)
 
     def get_output(self, expected_type: TypeForm[T]) -> T:
         """What the orchestrator returned, as a value of a type.
@@ -124,7 +131,7 @@ class DurableOrchestrationStatus:
             state = "unknown" if self._runtime_status is None else self._runtime_status.name
             text = f": {self._output}" if isinstance(self._output, str) else ""
             raise ValueError(f"instance {self._instance_id!r} has no output, its status is {state}{text}")
-        return _read(self._output, expected_type)
+        return self._payloads.restore_as(expected_type, self._output, is_checked=True)  # type: ignore[no-any-return]
 
     def get_input(self, expected_type: TypeForm[T]) -> T:
         """The input of the instance, as a value of a type.
@@ -132,8 +139,7 @@ class DurableOrchestrationStatus:
         Raises:
             PayloadError: It is of another type.
         """
-        value = self._input
-        return _read(codec.decode_plain(value) if isinstance(value, str) else value, expected_type)
+        return self._payloads.read(expected_type, self._input, is_checked=True)  # type: ignore[no-any-return]
 
     def get_custom_status(self, expected_type: TypeForm[T]) -> T:
         """What the orchestrator last set as its custom status, as a value of a type.
@@ -141,7 +147,7 @@ class DurableOrchestrationStatus:
         Raises:
             PayloadError: It is of another type.
         """
-        return _read(self._custom_status, expected_type)
+        return payloads.restore_as(expected_type, self._custom_status, is_checked=True)  # type: ignore[no-any-return]
 
     @property
     def runtime_status(self) -> OrchestrationRuntimeStatus | None:
@@ -194,18 +200,24 @@ class EntityStatus(Struct, frozen=True):
     state: Any = None
 
     @classmethod
-    def from_json(cls, item: dict[str, Any]) -> EntityStatus:
+    def from_json(cls, item: dict[str, Any], written_by: payloads.Payloads = payloads.PLAIN) -> EntityStatus:
         """Reads an item of the list."""
         entity = item["entityId"]
         time = codec.parse_timestamp(item["lastOperationTime"])
-        return cls(str(entity["name"]), str(entity["key"]), time, item.get("state"))
+        state = item.get("state")
+        if written_by is not payloads.PLAIN:
+            state = written_by.restore_as(None, state)
+        return cls(str(entity["name"]), str(entity["key"]), time, state)
 
 
 class EntityStateResponse:
     """The state of an entity, if there is such an entity."""
 
-    def __init__(self, entity_exists: bool, entity_state: Any = None) -> None:
+    def __init__(
+        self, entity_exists: bool, entity_state: Any = None, written_by: payloads.Payloads = payloads.PLAIN
+    ) -> None:
         self._entity_exists = entity_exists
+        self._payloads = written_by
         self._entity_state = entity_state
 
     @property
@@ -216,7 +228,9 @@ class EntityStateResponse:
     @property
     def entity_state(self) -> Any:
         """Its state; None when it does not exist."""
-        return self._entity_state
+        if self._payloads is payloads.PLAIN:
+            return self._entity_state
+        return self._payloads.restore_as(None, self._entity_state)
 
     def get_state(self, expected_type: TypeForm[T]) -> T | None:
         """Its state, as a value of a type; None when it does not exist.
@@ -224,9 +238,6 @@ class EntityStateResponse:
         Raises:
             PayloadError: It is of another type.
         """
-        return _read(self._entity_state, expected_type) if self._entity_exists else None
-
-
-def _read(value: JSON, expected_type: TypeForm[T]) -> T:
-    read: T = payloads.restore_as(expected_type, value, is_checked=True)
-    return read
+        if not self._entity_exists:
+            return None
+        return self._payloads.restore_as(expected_type, self._entity_state, is_checked=True)  # type: ignore[no-any-return]

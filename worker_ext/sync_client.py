@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, Self, TypeVar, ca
 
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.http_transport import Transport
+from worker_ext.payload_converter import PayloadConverter
 
 if TYPE_CHECKING:
     from worker_ext.entity_proxy import SyncClientEntity
@@ -69,13 +70,20 @@ class SyncDurableOrchestrationClient:
     Args:
         context: The text of the durable client binding.
         transport: How requests are sent.
+        payload_converter: The converter of the app, where it has one.
 
     Raises:
         PayloadError: The text is not what the binding delivers.
     """
 
-    def __init__(self, context: str, *, transport: Transport | None = None) -> None:
-        self._serve(DurableOrchestrationClient(context, transport=transport))
+    def __init__(
+        self,
+        context: str,
+        *,
+        transport: Transport | None = None,
+        payload_converter: PayloadConverter | None = None,
+    ) -> None:
+        self._serve(DurableOrchestrationClient(context, transport=transport, payload_converter=payload_converter))
 
     @classmethod
     def connect(
@@ -85,10 +93,14 @@ class SyncDurableOrchestrationClient:
         task_hub_name: str | None = None,
         *,
         transport: Transport | None = None,
+        payload_converter: PayloadConverter | None = None,
     ) -> Self:
         """A client of a host that runs anywhere; see `DurableOrchestrationClient.connect`."""
         client = cls.__new__(cls)
-        client._serve(DurableOrchestrationClient.connect(url, key, task_hub_name, transport=transport))
+        connected = DurableOrchestrationClient.connect(
+            url, key, task_hub_name, transport=transport, payload_converter=payload_converter
+        )
+        client._serve(connected)
         return client
 
     def _serve(self, client: DurableOrchestrationClient) -> None:

@@ -15,8 +15,15 @@ from worker_ext import converters
 from worker_ext.decorators.declared import DECLARATIONS
 from worker_ext.decorators.inherited import InheritedDecorators
 from worker_ext.decorators.metadata import ActivityTrigger, DurableClient, EntityTrigger, OrchestrationTrigger
-from worker_ext.decorators.wrappers import activity_function, client_function, entity_function, orchestrator_function
+from worker_ext.decorators.wrappers import (
+    activity_function,
+    client_function,
+    converted_activity,
+    entity_function,
+    orchestrator_function,
+)
 from worker_ext.errors import AppError
+from worker_ext.payload_converter import ConverterSlot, PayloadConverter
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
@@ -40,10 +47,21 @@ class DurableFunction(FunctionBuilder, Generic[P, R]):
     __name__: str
     __qualname__: str
 
-    def __init__(self, builder: FunctionBuilder, function: Callable[P, R]) -> None:
+    def __init__(self, builder: FunctionBuilder, function: Callable[P, R], slot: ConverterSlot) -> None:
         functools.update_wrapper(self, function)
         self._function = builder._function
         self._user_function = function
+        self._slot = slot
+        self._is_converted = False
+
+    def convert_payloads(self) -> None:
+        """Has an activity's input and result go through the converter, where there is one."""
+        trigger = self._function.get_trigger()
+        if self._is_converted or self._slot.converter is None or not isinstance(trigger, ActivityTrigger):
+            return
+        installed = self._function.get_user_function()
+        self._function._func = converted_activity(installed, self._user_function, trigger.name, self._slot)
+        self._is_converted = True
 
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
         """Calls the user's function."""
@@ -64,10 +82,17 @@ class Blueprint(InheritedDecorators):
 
     Args:
         http_auth_level: What key callers of its HTTP functions need where a function does not say.
+        payload_converter: How values are written as JSON text and read; by default that of the app that takes it in.
     """
 
-    def __init__(self, http_auth_level: AuthLevel | str = AuthLevel.FUNCTION) -> None:
+    def __init__(
+        self,
+        http_auth_level: AuthLevel | str = AuthLevel.FUNCTION,
+        *,
+        payload_converter: PayloadConverter | None = None,
+    ) -> None:
         super().__init__(auth_level=http_auth_level)  # type: ignore[no-untyped-call]
+        self._slot = ConverterSlot(payload_converter)
         converters.register()
         DECLARATIONS.add(self)
 
@@ -101,7 +126,7 @@ class Blueprint(InheritedDecorators):
         """
 
         def install(user: _AnyFunction) -> FunctionType:
-            return orchestrator_function(user, context_name, input_type, DECLARATIONS.check)
+            return orchestrator_function(user, context_name, input_type, DECLARATIONS.check, self._slot)
 
         return self._durable(install, OrchestrationTrigger(context_name, orchestration))
 
@@ -137,7 +162,7 @@ class Blueprint(InheritedDecorators):
         """
 
         def install(user: _AnyFunction) -> FunctionType:
-            return entity_function(user, context_name)
+            return entity_function(user, context_name, self._slot)
 
         declare = self._durable(install, EntityTrigger(context_name, entity_name))
 
@@ -166,7 +191,7 @@ class Blueprint(InheritedDecorators):
         """
 
         def install(user: _AnyFunction) -> FunctionType:
-            return client_function(user, client_name)
+            return client_function(user, client_name, self._slot)
 
         return self._durable(install, DurableClient(client_name, task_hub, connection_name))
 
@@ -186,7 +211,7 @@ class Blueprint(InheritedDecorators):
                 else:
                     builder.add_binding(binding=binding)
                 builder._function._func = installed
-                durable = DurableFunction(builder, user)
+                durable = DurableFunction(builder, user, self._slot)
                 self._function_builders[-1] = durable
                 return durable
 
@@ -202,8 +227,20 @@ class DFApp(Blueprint, FunctionRegister):
     def get_functions(self) -> list[Function]:
         """The functions that were declared; workers ask for them when all of the app has been imported."""
         converters.register()
+        for builder in self._function_builders:
+            if isinstance(builder, DurableFunction):
+                builder.convert_payloads()
         functions: list[Function] = super().get_functions()
         return functions
+
+    def register_functions(self, function_container: Any) -> None:
+        """Takes in the functions of a blueprint, which are given the app's payload converter unless it has its own."""
+        slot = getattr(function_container, "_slot", None)
+        if slot is not None:
+            slot.take_over(self._slot)
+        super().register_functions(function_container)
+
+    register_blueprint = register_functions
 
 
 def _user_function(target: Callable[P, R]) -> Callable[P, R]:

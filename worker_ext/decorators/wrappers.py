@@ -14,16 +14,22 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
+from functools import partial
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from worker_ext import converters, payloads, tracing
 from worker_ext.errors import AppError
+from worker_ext.payload_converter import ConverterSlot
+from worker_ext.protocol import codec
 
 if TYPE_CHECKING:
     from worker_ext.engine.tasks import Leaf
 
 _AnyFunction: TypeAlias = Callable[..., Any]
+
+NO_CONVERTER = ConverterSlot(None)
+"""Of functions that belong to no app."""
 
 
 def orchestrator_function(
@@ -31,6 +37,7 @@ def orchestrator_function(
     context_name: str,
     input_type: type | None = None,
     check: Callable[[str, list[Leaf]], None] | None = None,
+    slot: ConverterSlot = NO_CONVERTER,
 ) -> FunctionType:
     """The function that a worker is given for an orchestrator.
 
@@ -38,6 +45,7 @@ def orchestrator_function(
         user: The user's function.
         context_name: The name of the binding.
         input_type: The type that the context reads the input as.
+        slot: Where the app's converter of payloads is found.
         check: Told of the user's function by name and of everything it has scheduled, after each turn.
 
     Raises:
@@ -49,7 +57,9 @@ def orchestrator_function(
         from worker_ext import handlers
         from worker_ext.context import DurableOrchestrationContext
 
-        context = DurableOrchestrationContext.from_json(_body(*args, **kwargs), input_type=input_type)
+        context = DurableOrchestrationContext.from_json(
+            _body(*args, **kwargs), input_type=input_type, written_by=slot.payloads
+        )
         leaves = context.executor.schedule.leaves
         try:
             return handlers.run_turn(context, user)
@@ -60,7 +70,7 @@ def orchestrator_function(
     return _plain(turn, user, _single_parameter(context_name), is_async=False, orchestrator_function=user)
 
 
-def entity_function(user: _AnyFunction, context_name: str) -> FunctionType:
+def entity_function(user: _AnyFunction, context_name: str, slot: ConverterSlot = NO_CONVERTER) -> FunctionType:
     """The function that a worker is given for an entity; `context_name` is the name of the binding.
 
     An entity may have other bindings, such as a durable client to start orchestrations with. Then its parameters are
@@ -70,18 +80,18 @@ def entity_function(user: _AnyFunction, context_name: str) -> FunctionType:
         AppError: The user's function has several parameters, and none is called `context_name`.
     """
     if len(payloads.signature_of(user).parameters) > 1:
-        return _entity_with_bindings(user, context_name)
+        return _entity_with_bindings(user, context_name, slot)
     _check_takes_one_argument(user, "entity", "the context")
 
     def batch(*args: Any, **kwargs: Any) -> str:
         from worker_ext import handlers
 
-        return handlers.run_entity(_body(*args, **kwargs), user)
+        return handlers.run_entity(_body(*args, **kwargs), user, written_by=slot.payloads)
 
     return _plain(batch, user, _single_parameter(context_name), is_async=False, entity_function=user)
 
 
-def _entity_with_bindings(user: _AnyFunction, context_name: str) -> FunctionType:
+def _entity_with_bindings(user: _AnyFunction, context_name: str, slot: ConverterSlot) -> FunctionType:
     signature = _signature_without(user, context_name, "entity_trigger", "context_name")
 
     def batch(*args: Any, **kwargs: Any) -> str:
@@ -89,9 +99,14 @@ def _entity_with_bindings(user: _AnyFunction, context_name: str) -> FunctionType
 
         values = signature.bind(*args, **kwargs).arguments
         body = _body(values.pop(context_name))
-        return handlers.run_entity(body, lambda context: user(**{context_name: context, **values}))
+        entity = partial(_called_with, user, context_name, values)
+        return handlers.run_entity(body, entity, written_by=slot.payloads)
 
     return _plain(batch, user, signature, is_async=False, entity_function=user)
+
+
+def _called_with(user: _AnyFunction, name: str, others: dict[str, Any], context: Any) -> Any:
+    return user(**{name: context, **others})
 
 
 def activity_function(user: _AnyFunction, input_name: str, name: str | None = None) -> FunctionType:
@@ -130,7 +145,36 @@ def _with_typed_input(user: _AnyFunction, input_name: str, signature: inspect.Si
     return call
 
 
-def client_function(user: _AnyFunction, client_name: str) -> FunctionType:
+def converted_activity(
+    installed: _AnyFunction, user: _AnyFunction, input_name: str, slot: ConverterSlot
+) -> FunctionType:
+    """An installed activity, whose input and result go through the app's converter.
+
+    The worker has parsed the input and writes the result as JSON, and knows no converter.
+    """
+    signature = inspect.signature(installed)
+    is_async = _is_async(installed)
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        given = signature.bind(*args, **kwargs)
+        if input_name in given.arguments:
+            kind = payloads.parameter_type(user, input_name)
+            given.arguments[input_name] = slot.payloads.restore_as(kind, given.arguments[input_name])
+        outcome = installed(*given.args, **given.kwargs)
+        return _encoded_later(outcome, slot) if is_async else _encoded(outcome, slot)
+
+    return _plain(call, installed, signature, is_async=is_async)
+
+
+def _encoded(value: Any, slot: ConverterSlot) -> Any:
+    return codec.decode_json(slot.payloads.encode(value))
+
+
+async def _encoded_later(outcome: Any, slot: ConverterSlot) -> Any:
+    return _encoded(await outcome, slot)
+
+
+def client_function(user: _AnyFunction, client_name: str, slot: ConverterSlot = NO_CONVERTER) -> FunctionType:
     """The function that a worker is given for a durable client; `client_name` is the parameter that takes it.
 
     Raises:
@@ -144,7 +188,9 @@ def client_function(user: _AnyFunction, client_name: str) -> FunctionType:
             from worker_ext.client import DurableOrchestrationClient
 
             invocation_id = getattr(kwargs.get("context"), "invocation_id", None)
-            kwargs[client_name] = DurableOrchestrationClient(kwargs[client_name], invocation_id)
+            kwargs[client_name] = DurableOrchestrationClient(
+                kwargs[client_name], invocation_id, payload_converter=slot.converter
+            )
         return user(*args, **kwargs)
 
     return _plain(call, user, signature, is_async=is_async, client_function=user)

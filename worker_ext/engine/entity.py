@@ -27,13 +27,20 @@ class EntityExecutor:
     Args:
         request: The payload of the trigger.
         milliseconds: The wall clock in milliseconds since 1970, for the times in the reply.
+        encode: Writes results and the state.
 
     Attributes:
         operation: The operation that is running, or None between operations.
     """
 
-    def __init__(self, request: EntityBatchRequest, milliseconds: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        request: EntityBatchRequest,
+        milliseconds: Callable[[], int],
+        encode: Callable[[Any], str] = encode_value,
+    ) -> None:
         self.request = request
+        self._encode = encode
         self.operation: Operation | None = None
         self._milliseconds = milliseconds
         self._exists = request.exists
@@ -54,7 +61,7 @@ class EntityExecutor:
         failure: Exception | None = None
         try:
             entity(context)
-            result, text = encode_value(self._result), self._text_now()
+            result, text = self._encode(self._result), self._text_now()
         except Exception as error:  # noqa: BLE001 - whatever user code raises is the operation's failure
             self._exists, self._deleted, self._text = before
             self._value = _NOT_READ
@@ -129,4 +136,4 @@ class EntityExecutor:
         self._text, self._value = None, _NOT_READ
 
     def _text_now(self) -> str | None:
-        return self._text if self._value is _NOT_READ else encode_value(self._value)
+        return self._text if self._value is _NOT_READ else self._encode(self._value)

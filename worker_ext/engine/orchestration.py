@@ -101,6 +101,7 @@ class OrchestrationExecutor:
         self.ids = ReplaySafeIds(request.instance_id)
         self.patches = Patches(self.schedule, request.history)
         self.custom_status: str | None = None
+        self.encode: Callable[[Any], str] = codec.encode_value
         self.on_unhandled: Callable[[str, BaseException], None] | None = None
         self._begin: Callable[[], Any] = _not_started
         self._steps: Steps | None = None
@@ -642,7 +643,7 @@ class OrchestrationExecutor:
         if self._error is not None or self._output is None:
             return None
         try:
-            return codec.encode_value(self._output)
+            return self.encode(self._output)
         except (TypeError, ValueError) as error:
             self._error = error
             return None
