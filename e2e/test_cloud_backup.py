@@ -12,6 +12,8 @@ from typing import Any
 
 import pytest
 
+APP = "cloud_backup"
+
 
 def real_tree(folder: Path, least: int) -> Path:
     """Copies the standard library's sources: real files of many sizes, in folders of many depths."""
@@ -57,24 +59,22 @@ def test_backs_up_a_real_tree_byte_for_byte(make_host: Any, tmp_path: Path) -> N
     assert sorted(path.name for path in (tmp_path / "deep" / "copy").glob(".backup-*")) == []
 
 
-def test_a_second_backup_brings_the_copy_up_to_date(make_host: Any, tmp_path: Path) -> None:
+def test_a_second_backup_brings_the_copy_up_to_date(sample: Any, tmp_path: Path) -> None:
     source, copy = tmp_path / "source", tmp_path / "copy"
     (source / "a").mkdir(parents=True)
     (source / "a" / "empty").touch()
     (source / "Zürich 50% & more.txt").write_text("old")
-    host = make_host("apps/cloud_backup").start()
-    host.output_of(host.begin("cloud_backup", paths(source, copy)))
+    sample.output_of(sample.begin("cloud_backup", paths(source, copy)))
     (source / "Zürich 50% & more.txt").write_text("new and longer")
     (source / "a" / "large").write_bytes(os.urandom(3_000_001))
-    output = host.output_of(host.begin("cloud_backup", paths(source, copy)))
+    output = sample.output_of(sample.begin("cloud_backup", paths(source, copy)))
     tree = contents(source)
     assert (output, contents(copy)) == (expected(tree), tree)
 
 
-def test_an_empty_folder_is_backed_up_as_nothing(make_host: Any, tmp_path: Path) -> None:
+def test_an_empty_folder_is_backed_up_as_nothing(sample: Any, tmp_path: Path) -> None:
     (tmp_path / "source").mkdir()
-    host = make_host("apps/cloud_backup").start()
-    output = host.output_of(host.begin("cloud_backup", paths(tmp_path / "source", tmp_path / "copy")))
+    output = sample.output_of(sample.begin("cloud_backup", paths(tmp_path / "source", tmp_path / "copy")))
     assert output == {"files": 0, "bytes": 0, "sha256": hashlib.sha256().hexdigest()}
 
 

@@ -6,19 +6,18 @@ from typing import Any
 
 import pytest
 
+APP = "hello_sequence"
 GREETINGS = ["Hello Tokyo!", "Hello Seattle!", "Hello London!"]
 
 
-def test_greets_three_cities_in_turn(make_host: Any) -> None:
-    host = make_host("apps/hello_sequence").start()
-    assert host.output_of(host.begin("hello_sequence")) == GREETINGS
+def test_greets_three_cities_in_turn(sample: Any) -> None:
+    assert sample.output_of(sample.begin("hello_sequence")) == GREETINGS
 
 
-def test_start_answers_202_with_links_that_work(make_host: Any) -> None:
-    host = make_host("apps/hello_sequence").start()
-    answer = host.post("/api/orchestrators/hello_sequence", {"any": "input"})
+def test_start_answers_202_with_links_that_work(sample: Any) -> None:
+    answer = sample.post("/api/orchestrators/hello_sequence", {"any": "input"})
     links = answer.json
-    instance = f"{host.webhook}/instances/{links['id']}"
+    instance = f"{sample.webhook}/instances/{links['id']}"
     query = links["statusQueryGetUri"].partition("?")[2]
     assert (answer.status, answer.headers["Location"], answer.headers["Retry-After"]) == (
         202,
@@ -36,8 +35,8 @@ def test_start_answers_202_with_links_that_work(make_host: Any) -> None:
         "suspendPostUri": f"{instance}/suspend?reason={{text}}&{query}",
         "resumePostUri": f"{instance}/resume?reason={{text}}&{query}",
     }
-    host.result(links["id"])
-    status = host.get(links["statusQueryGetUri"]).json
+    sample.result(links["id"])
+    status = sample.get(links["statusQueryGetUri"]).json
     assert {**status, "createdTime": None, "lastUpdatedTime": None} == {
         "name": "hello_sequence",
         "instanceId": links["id"],
@@ -50,16 +49,14 @@ def test_start_answers_202_with_links_that_work(make_host: Any) -> None:
     }
 
 
-def test_a_body_that_is_not_json_is_the_callers_mistake(make_host: Any) -> None:
-    host = make_host("apps/hello_sequence").start()
-    answer = host.post("/api/orchestrators/hello_sequence", b"{not json")
+def test_a_body_that_is_not_json_is_the_callers_mistake(sample: Any) -> None:
+    answer = sample.post("/api/orchestrators/hello_sequence", b"{not json")
     assert (answer.status, answer.text.startswith("The body must be JSON: ")) == (400, True)
 
 
-def test_every_start_is_an_instance_of_its_own(make_host: Any) -> None:
-    host = make_host("apps/hello_sequence").start()
-    started = {host.begin("hello_sequence") for _ in range(20)}
-    assert (len(started), [host.output_of(instance_id) for instance_id in started]) == (20, [GREETINGS] * 20)
+def test_every_start_is_an_instance_of_its_own(sample: Any) -> None:
+    started = {sample.begin("hello_sequence") for _ in range(20)}
+    assert (len(started), [sample.output_of(instance_id) for instance_id in started]) == (20, [GREETINGS] * 20)
 
 
 @pytest.mark.local_host("Core Tools print the same in other words")
