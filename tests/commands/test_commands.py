@@ -316,6 +316,12 @@ def test_a_host_that_is_not_there_has_an_exit_code_of_its_own() -> None:
     assert message == f"worker-ext: {url} does not answer. Check the address, or name another host with --url"
 
 
+def test_a_host_that_speaks_no_tls_is_told(host: HostProcess) -> None:
+    message = Commands(host.url.replace("http:", "https:")).refusal("list", code=4)
+    assert "does not answer (Cannot connect to host" in message
+    assert "ssl" in message.lower()
+
+
 @pytest.mark.parametrize(
     "words, path",
     [

@@ -28,10 +28,20 @@ def connected(body: Body[P]) -> Callable[..., None]:
     """Makes a click callback of a coroutine function that gets a client first and may give an exit code back."""
 
     @click.option(
-        "--url", envvar=URL_VARIABLE, default=LOCAL_URL, show_default=True, metavar="URL", help="The host to talk to."
+        "--url",
+        envvar=URL_VARIABLE,
+        show_envvar=True,
+        default=LOCAL_URL,
+        show_default=True,
+        metavar="URL",
+        help="The host to talk to.",
     )
     @click.option(
-        "--key", envvar=KEY_VARIABLE, metavar="KEY", help="System key or master key of a host that asks for one."
+        "--key",
+        envvar=KEY_VARIABLE,
+        show_envvar=True,
+        metavar="KEY",
+        help="System key or master key of a host that asks for one.",
     )
     @functools.wraps(body)
     def command(*arguments: Any, url: str, key: str | None, **options: Any) -> None:
@@ -55,7 +65,8 @@ def _run(begin: Callable[[], Coroutine[Any, Any, int | None]], url: str) -> int:
     except TimeoutError as error:
         return fail(TIMED_OUT, str(error) or f"{url} did not answer in time")
     except aiohttp.ClientError as error:
-        why = "" if isinstance(error, aiohttp.ClientConnectorError) else f" ({error})"
+        is_plain = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError)
+        why = "" if is_plain else f" ({error})"
         hint = "Start the app with `worker-ext start`" if url == LOCAL_URL else "Check the address"
         return fail(UNREACHABLE, f"{url} does not answer{why}. {hint}, or name another host with --url")
     finally:
