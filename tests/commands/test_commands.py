@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 from host_process import PATIENCE, HostProcess, wait_until
@@ -353,6 +354,24 @@ def test_ctrl_c_ends_a_command_without_a_word(command: Commands) -> None:
     assert (*waiting.communicate(timeout=PATIENCE), waiting.returncode) == ("", "", 130)
 
 
+def test_a_host_may_ask_for_a_key(tmp_path: Path) -> None:
+    app = Path(shutil.copytree(APPS / "durable", tmp_path / "app"))
+    guarded = HostProcess(app, tmp_path / "x.db", options=["--enable-auth"]).start()
+    try:
+        commands = Commands(guarded.url)
+        system = json.loads((app / ".worker_ext" / "keys.json").read_text())["systemKeys"]["durabletask_extension"]
+        for words in (["list"], ["list", "--key", "wrong"], ["show", "a"], ["purge", "a"]):
+            assert commands.refusal(*words, code=1) == (
+                "worker-ext: the host wants a key, or another one. Give it with --key or in WORKER_EXT_KEY"
+            )
+        assert commands.out("start-new", "child", "--id", "a", "--wait", "30", "--key", system) == '"c"'
+        assert "Completed" in commands.out("show", "a", "--key", system)
+        assert json.loads(commands.out("export", "a", "--key", system))["instanceId"] == "a"
+        assert commands.out("entities", "list", "--key", system) == ""
+    finally:
+        guarded.stop()
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device of a full disk")
 @pytest.mark.parametrize("words", [["list", "--tsv"], ["list", "--json"], ["show", "full"]])
 def test_results_that_cannot_be_written_are_one_message(command: Commands, words: list[str]) -> None:
@@ -402,8 +421,28 @@ def test_a_url_that_is_none_is_wrong_usage() -> None:
     )
 
 
-@pytest.mark.parametrize("name", ["list", "show", "start-new", "raise-event", "terminate", "purge", "rewind", "export"])
-def test_help_has_an_example_and_the_exit_codes(name: str) -> None:
-    text = Commands("").out(name, "--help")
-    assert f"worker-ext {name} " in text
-    assert "Exit codes: 0 done, " in text
+def management_commands() -> list[str]:
+    """Every command that talks to a host, with the group it is in."""
+    found: list[str] = []
+    group = cli._commands()
+    with click.Context(group) as context:
+        for name in group.list_commands(context):
+            command = group.get_command(context, name)
+            found += [f"{name} {inner}" for inner in command.commands] if isinstance(command, click.Group) else [name]
+    return [name for name in found if name != "start"]
+
+
+@pytest.mark.parametrize("name", management_commands())
+def test_help_teaches_each_command(name: str) -> None:
+    """An example, what the exit codes mean, and how another host is reached."""
+    text = Commands("").out(*name.split(), "--help")
+    parts = [
+        f"  worker-ext {name}",
+        "Exit codes: 0 done, ",
+        "--url URL",
+        "WORKER_EXT_URL",
+        "--key KEY",
+        "WORKER_EXT_KEY",
+    ]
+    assert [part for part in parts if part not in text] == []
+    assert text.splitlines()[2].strip()
