@@ -312,6 +312,14 @@ async def test_a_result_takes_the_place_of_its_activity(store: Store) -> None:
     assert (await store.pending_activities(0, 10), await texts(store)) == ([], ["result"])
 
 
+async def test_a_claim_has_what_was_asked_of_the_store_before_it(store: Store) -> None:
+    activity = await scheduled(store)
+    stored = store.complete_activity(activity.activity_id, "result", NOW)
+    (claim,) = await store.claim([("i", None)])
+    assert claim is not None
+    assert ([message.event for message in claim.messages], await stored) == (["result"], "i")
+
+
 async def test_when_it_began_is_kept_for_its_execution(store: Store) -> None:
     activity = await scheduled(store)
     await store.complete_activity(activity.activity_id, "result", NOW)

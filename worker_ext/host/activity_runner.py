@@ -40,7 +40,7 @@ class ActivityRunner:
         limit: How many may run at once.
         background: What they run in.
         redelivery: When to run again what failed.
-        wake: Told every instance that has got a result.
+        wake: Told every instance that gets a result.
     """
 
     def __init__(
@@ -154,9 +154,10 @@ class ActivityRunner:
                 event = activity_result(activity.name, activity.task_id, reply, _stamp())
         finally:
             started = self._begun.pop(key, None)
-        woken = await self._store.complete_activity(activity.activity_id, render(event), started or _now())
-        if woken is not None:
-            self._wake(woken)
+        stored = self._store.complete_activity(activity.activity_id, render(event), started or _now())
+        # What is claimed from now on has the result in it: one trip to the store serves both.
+        self._wake(activity.instance_id)
+        await stored
 
     async def _reply_of(self, activity: Activity) -> Reply:
         verdict = self._suspects.verdict(_key(activity))

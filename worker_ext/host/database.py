@@ -253,19 +253,31 @@ class Database:
         Raises:
             DatabaseError: The database refused; nothing of the job was written.
         """
-        if self._closed:
-            raise DatabaseError(f"{self.path} is closed")
+        return await self.submit(job)
+
+    def submit(self, job: Job[_T]) -> asyncio.Future[_T]:
+        """Has a job run in a transaction: after every job that was submitted before, and often together with it.
+
+        The future fails with what `run` raises.
+        """
         loop = self._loop
         if loop is None or not loop.is_running():
             loop = self._loop = asyncio.get_running_loop()  # a system call on Python 3.11
         future: asyncio.Future[_T] = loop.create_future()
+        if self._closed:
+            future.set_exception(DatabaseError(f"{self.path} is closed"))
+            return future
         if not self._gathered or self._gathered[-1][1] is not loop:
-            loop.call_soon(self._hand_over)
+            loop.call_soon(self._hand_over_next, loop)
         self._gathered.append((job, loop, future))
-        return await future
+        return future
+
+    def _hand_over_next(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Leaves one more step of the loop for what the first jobs lead to."""
+        loop.call_soon(self._hand_over)
 
     def _hand_over(self) -> None:
-        """Gives the thread what one step of the loop has asked for: waking it once for each would cost more."""
+        """Gives the thread what was gathered: waking it once for each job would cost more than most jobs."""
         if self._gathered:
             self._jobs.put(self._gathered)
             self._gathered = []

@@ -81,16 +81,17 @@ class InstanceRunner:
         chosen = [*self._orchestrations.take(), *self._entities.take()]
         self._active.update(dict.fromkeys(chosen, False))
         if chosen:
-            self._background.spawn(self._work_claims(chosen))
+            claims = self._store.claim([(name, self._turns.key_of(name)) for name in chosen])
+            self._background.spawn(self._work_claims(chosen, claims))
 
     def _leave(self, instance_id: str) -> bool:
         """Gives an instance's place back; whether something came for it meanwhile."""
         self._lane(instance_id).running -= 1
         return self._active.pop(instance_id)
 
-    async def _work_claims(self, instance_ids: list[str]) -> None:
+    async def _work_claims(self, instance_ids: list[str], found: asyncio.Future[list[Claim | None]]) -> None:
         try:
-            claims = await self._store.claim([(name, self._turns.key_of(name)) for name in instance_ids])
+            claims = await found
         except HostError as error:
             for instance_id in instance_ids:
                 self._later(instance_id, error)

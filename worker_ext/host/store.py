@@ -7,9 +7,10 @@ activities) stays in its table until the commit that consumes it; the commit fai
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 import uuid
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -229,16 +230,17 @@ class Store:
 
         return await self._database.run(job)
 
-    async def claim(self, wanted: Iterable[tuple[str, int | None]]) -> list[Claim | None]:
+    def claim(self, wanted: Sequence[tuple[str, int | None]]) -> asyncio.Future[list[Claim | None]]:
         """What waits for instances, each named with its key where its history is known already.
 
-        An instance that is gone gives None. Nothing is changed: what is claimed stays until a turn consumes it.
+        An instance that is gone gives None. Nothing is changed: what is claimed stays until a turn consumes it. What
+        was asked of the store before this call is in it.
         """
 
         def job(connection: sqlite3.Connection) -> list[Claim | None]:
             return [self._claim(connection, instance_id, known_key) for instance_id, known_key in wanted]
 
-        return await self._database.run(job)
+        return self._database.submit(job)
 
     async def commit(self, turn: TurnRecord) -> TurnResult:
         """Writes a turn.
@@ -248,7 +250,7 @@ class Store:
         """
         return await self._database.run(lambda connection: self._commit(connection, turn))
 
-    async def complete_activity(self, activity_id: int, event: str, started: datetime) -> str | None:
+    def complete_activity(self, activity_id: int, event: str, started: datetime) -> asyncio.Future[str | None]:
         """Replaces an activity by its result; the instance that has it now, None if nobody waits for it."""
 
         def job(connection: sqlite3.Connection) -> str | None:
@@ -270,7 +272,7 @@ class Store:
             )
             return str(instance_id)
 
-        return await self._database.run(job)
+        return self._database.submit(job)
 
     async def drop_unwanted_activities(self, activity_id: int | None = None) -> list[int]:
         """Deletes the activities, or the one, that nobody waits for: their execution is over or was replaced.
