@@ -52,6 +52,11 @@ def test_what_keeps_to_the_contract_is_not_noted() -> None:
         ("orchestrationTrigger", "request", {**TURN, "history": [{**TURN["history"][0], "EventId": "-1"}] * 2}),
         ("orchestrationTrigger", "response", {"isDone": True, "actions": [], "schemaVersion": 2}),
         ("orchestrationTrigger", "response", {"isDone": False, "actions": [[{"actionType": 5, "fireAt": "noon"}]]}),
+        (
+            "orchestrationTrigger",
+            "response",
+            {"isDone": False, "actions": [[{"actionType": 6, "externalEventName": "go", "Reason": "a stray member"}]]},
+        ),
         ("activityTrigger", "request", 1),
         ("entityTrigger", "request", {**BATCH, "state": {"not": "text"}}),
         ("entityTrigger", "response", {"entityExists": True, "entityState": "1", "results": [{}], "signals": []}),
@@ -82,9 +87,10 @@ def test_a_reply_of_an_entity_is_checked(monkeypatch: pytest.MonkeyPatch) -> Non
     )
     with contract.expected_faults() as found:
         run_entity(json.dumps(BATCH), entity)
-    assert [fault.splitlines()[0] for fault in found] == [
-        'entityTrigger response: "entityExists" is a required property'
-    ]
+    assert {fault.splitlines()[0] for fault in found} == {
+        'entityTrigger response: "entityExists" is a required property',
+        "entityTrigger response: Additional properties are not allowed ('exists' was unexpected)",
+    }
 
 
 def test_a_declaration_of_a_decorator_is_checked() -> None:
