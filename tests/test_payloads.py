@@ -354,7 +354,7 @@ def test_the_input_is_read_as_the_type_that_the_call_or_the_decorator_names(as_t
 @pytest.mark.parametrize("levels", [1, 2], ids=["from curl", "from a client of ours"])
 def test_an_entity_reads_input_and_state_as_types(levels: int) -> None:
     def entity(context: df.DurableEntityContext) -> None:
-        given, state = context.get_input(expected_type=HIDDEN), context.get_state(expected_type=HIDDEN)
+        given, state = context.get_input(expected_type=HIDDEN), context.get_state(HIDDEN, HIDDEN)
         context.set_result([type(given) is HIDDEN, type(state) is HIDDEN, given.number + state.number])
 
     text = json.dumps(LOCAL) if levels == 1 else json.dumps(json.dumps(LOCAL))

@@ -45,6 +45,8 @@ from worker_ext.trigger_view import FunctionContext, HistoryEvent, TriggerView
 E = TypeVar("E")
 In = TypeVar("In")
 R = TypeVar("R")
+Y = TypeVar("Y")
+S = TypeVar("S")
 T = TypeVar("T")
 T1 = TypeVar("T1")
 T2 = TypeVar("T2")
@@ -303,7 +305,16 @@ class DurableOrchestrationContext(Generic[InputT_co]):
     @overload
     def call_sub_orchestrator(
         self,
-        name: Callable[[DurableOrchestrationContext[In]], Generator[Any, Any, R] | Coroutine[Any, Any, R]],
+        name: Callable[[DurableOrchestrationContext[In]], Generator[Y, S, R]],
+        input_: In,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: Callable[[DurableOrchestrationContext[In]], Coroutine[Any, Any, R]],
         input_: In,
         instance_id: str | None = None,
         version: str | None = None,
@@ -321,7 +332,16 @@ class DurableOrchestrationContext(Generic[InputT_co]):
     @overload
     def call_sub_orchestrator(
         self,
-        name: Callable[[DurableOrchestrationContext[None]], Generator[Any, Any, R] | Coroutine[Any, Any, R]],
+        name: Callable[[DurableOrchestrationContext[None]], Generator[Y, S, R]],
+        input_: None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator(
+        self,
+        name: Callable[[DurableOrchestrationContext[None]], Coroutine[Any, Any, R]],
         input_: None = None,
         instance_id: str | None = None,
         version: str | None = None,
@@ -391,7 +411,17 @@ class DurableOrchestrationContext(Generic[InputT_co]):
     @overload
     def call_sub_orchestrator_with_retry(
         self,
-        name: Callable[[DurableOrchestrationContext[In]], Generator[Any, Any, R] | Coroutine[Any, Any, R]],
+        name: Callable[[DurableOrchestrationContext[In]], Generator[Y, S, R]],
+        retry_options: RetryOptions,
+        input_: In,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: Callable[[DurableOrchestrationContext[In]], Coroutine[Any, Any, R]],
         retry_options: RetryOptions,
         input_: In,
         instance_id: str | None = None,
@@ -411,7 +441,17 @@ class DurableOrchestrationContext(Generic[InputT_co]):
     @overload
     def call_sub_orchestrator_with_retry(
         self,
-        name: Callable[[DurableOrchestrationContext[None]], Generator[Any, Any, R] | Coroutine[Any, Any, R]],
+        name: Callable[[DurableOrchestrationContext[None]], Generator[Y, S, R]],
+        retry_options: RetryOptions,
+        input_: None = None,
+        instance_id: str | None = None,
+        version: str | None = None,
+        expected_type: None = None,
+    ) -> Task[R]: ...
+    @overload
+    def call_sub_orchestrator_with_retry(
+        self,
+        name: Callable[[DurableOrchestrationContext[None]], Coroutine[Any, Any, R]],
         retry_options: RetryOptions,
         input_: None = None,
         instance_id: str | None = None,

@@ -17,6 +17,8 @@ from worker_ext.protocol.codec import decode_plain, decode_value, encode_value
 from worker_ext.protocol.entity import EntityBatchRequest, EntityId, EntityName, Signal
 
 if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
     from worker_ext.entity_proxy import EntityHandle
 
 T = TypeVar("T")
@@ -103,7 +105,11 @@ class DurableEntityContext:
         """Whether the entity had no state before this batch."""
         return self._new
 
-    def get_input(self, expected_type: type | None = None) -> Any:
+    @overload
+    def get_input(self, expected_type: None = None) -> Any: ...
+    @overload
+    def get_input(self, expected_type: TypeForm[T]) -> T: ...
+    def get_input(self, expected_type: Any = None) -> Any:
         """The input of the operation, or None where it has none.
 
         Args:
@@ -118,7 +124,13 @@ class DurableEntityContext:
             return None
         return self._payloads.read(expected_type, decode_plain(text))
 
-    def get_state(self, initializer: Callable[[], Any] | None = None, expected_type: type | None = None) -> Any:
+    @overload
+    def get_state(self, initializer: Callable[[], Any] | None = None, expected_type: None = None) -> Any: ...
+    @overload
+    def get_state(self, initializer: None = None, *, expected_type: TypeForm[T]) -> T | None: ...
+    @overload
+    def get_state(self, initializer: Callable[[], T], expected_type: TypeForm[T]) -> T: ...
+    def get_state(self, initializer: Callable[[], Any] | None = None, expected_type: Any = None) -> Any:
         """The state of the entity.
 
         Args:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from worker_ext.context import DurableOrchestrationContext
 from worker_ext.engine.tasks import (
@@ -31,23 +31,30 @@ from worker_ext.engine.tasks import (
 
 __all__ = ["Flow", "NotEnoughEventsError", "Saga", "collect", "map", "race", "timeout"]
 
+if TYPE_CHECKING:
+    from typing_extensions import TypeForm
+
 T = TypeVar("T")
+T1 = TypeVar("T1")
+T2 = TypeVar("T2")
+T3 = TypeVar("T3")
+T_co = TypeVar("T_co", covariant=True)
 Item = TypeVar("Item")
 
 
-class Flow(Generic[T]):
+class Flow(Generic[T_co]):
     """Something that can be awaited, or used with `yield from` in a generator. It is run once, by one of them."""
 
     def __init__(
-        self, coroutine: Callable[[], Coroutine[Any, Any, T]], steps: Callable[[], Generator[Any, Any, T]]
+        self, coroutine: Callable[[], Coroutine[Any, Any, T_co]], steps: Callable[[], Generator[Any, Any, T_co]]
     ) -> None:
         self._coroutine = coroutine
         self._steps = steps
 
-    def __await__(self) -> Generator[Any, Any, T]:
+    def __await__(self) -> Generator[Any, Any, T_co]:
         return self._coroutine().__await__()
 
-    def __iter__(self) -> Generator[Any, Any, T]:
+    def __iter__(self) -> Generator[Any, Any, T_co]:
         return self._steps()
 
 
@@ -169,7 +176,13 @@ def _in_order(results: dict[int, T], errors: dict[int, Exception], count: int) -
 # ---------------------------------------------------------------- race, timeout
 
 
-def race(*contenders: Awaitable[T]) -> Flow[T]:
+@overload
+def race(contender: Awaitable[T1], other: Awaitable[T2], /) -> Flow[T1 | T2]: ...
+@overload
+def race(contender: Awaitable[T1], second: Awaitable[T2], third: Awaitable[T3], /) -> Flow[T1 | T2 | T3]: ...
+@overload
+def race(*contenders: Awaitable[T]) -> Flow[T]: ...
+def race(*contenders: Awaitable[Any]) -> Flow[Any]:
     """The outcome of whichever ends first, well or badly; the others are cancelled.
 
     An activity or a sub-orchestration that has begun cannot be called back: the orchestration goes on without it, and
@@ -275,12 +288,30 @@ class NotEnoughEventsError(TimeoutError):
         self.events = events
 
 
+@overload
 def collect(
     context: DurableOrchestrationContext,
     name: str,
     count: int,
     *,
-    expected_type: type | None = None,
+    expected_type: None = None,
+    timeout: timedelta | None = None,
+) -> Flow[list[Any]]: ...
+@overload
+def collect(
+    context: DurableOrchestrationContext,
+    name: str,
+    count: int,
+    *,
+    expected_type: TypeForm[T],
+    timeout: timedelta | None = None,
+) -> Flow[list[T]]: ...
+def collect(
+    context: DurableOrchestrationContext,
+    name: str,
+    count: int,
+    *,
+    expected_type: Any = None,
     timeout: timedelta | None = None,
 ) -> Flow[list[Any]]:
     """The payloads of so many events of one name, in the order in which they came.
