@@ -470,7 +470,7 @@ class DurableOrchestrationClient:
         management.expect(response, {200, 404}, str(entityId))
         if response.status == 404:
             return EntityStateResponse(False)
-        return EntityStateResponse(True, management.body(response), self._payloads)
+        return EntityStateResponse(True, management.body(response), written_by=self._payloads)
 
     @overload
     def entity(self, entity: type[E], key: str) -> ClientEntity[E]: ...

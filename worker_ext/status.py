@@ -214,7 +214,7 @@ class EntityStateResponse:
     """The state of an entity, if there is such an entity."""
 
     def __init__(
-        self, entity_exists: bool, entity_state: Any = None, written_by: payloads.Payloads = payloads.PLAIN
+        self, entity_exists: bool, entity_state: Any = None, *, written_by: payloads.Payloads = payloads.PLAIN
     ) -> None:
         self._entity_exists = entity_exists
         self._payloads = written_by
