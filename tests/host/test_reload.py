@@ -116,6 +116,14 @@ class TestReload:
             write(app, "three")
             await reloaded(host, "/api/three")
 
+    async def test_functions_of_the_other_model_are_refused(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            (app / "hello").mkdir()
+            (app / "hello" / "function.json").write_text('{"bindings": []}')
+            await host.until(lambda: "at the next change." in host.printed.getvalue(), "the reload to fail")
+            assert "expected an app of one programming model" in host.printed.getvalue()
+            assert (await host.get("/api/one")).text == "one"
+
     async def test_settings_that_change_count_and_instances_go_on(self, app: Path) -> None:
         async with run_host(app, reload=True) as host:
             instance_id = await host.local.scheduler.start_instance("waits", None)
@@ -142,6 +150,7 @@ class TestReload:
             set_host_json(app, "Other")
             await host.until(lambda: host.local.settings.durable.hub_name == "Other", "the other hub")
             assert await host.local.scheduler.get(instance_id) is None
+            assert "The task hub is Other now; the instances of TestHub rest until" in host.printed.getvalue()
             set_host_json(app)
             await host.until(lambda: host.local.settings.durable.hub_name == "TestHub", "the first hub")
             assert await host.local.scheduler.get(instance_id) is not None

@@ -165,6 +165,7 @@ class LocalHost:
 
     async def _reload_app(self) -> None:
         assert self._app is not None
+        _check_app(self.settings)
         await self._app.reload()
 
     async def _reload_settings(self) -> None:
@@ -201,6 +202,9 @@ class LocalHost:
             await self._app.launch(self._port)
             await self._serve(self._app)
             raise
+        if fresh.settings.durable.hub_name != old.settings.durable.hub_name:
+            hub, before = fresh.settings.durable.hub_name, old.settings.durable.hub_name
+            self.console.warning(f"The task hub is {hub} now; the instances of {before} rest until it is that again.")
         self.settings = fresh.settings
         self.console.levels = self.settings.log_levels
 

@@ -69,10 +69,14 @@ class Reloader:
             self._console.warning(f"{self._app_dir} is no longer watched for changes: {error}")
 
     async def _changes(self) -> AsyncIterator[set[str]]:
-        from watchfiles import awatch
+        from watchfiles import Change, awatch
 
-        def is_ours(_change: object, path: str) -> bool:
-            return concerns_app(self._app_dir, Path(path))
+        def is_ours(change: Change, path: str) -> bool:
+            found = Path(path)
+            if change is Change.added and found.is_dir():
+                # What came with a new folder came before anyone watched it.
+                return any(concerns_app(self._app_dir, inner) for inner in found.rglob("*.*"))
+            return concerns_app(self._app_dir, found)
 
         async for changes in awatch(
             self._app_dir, watch_filter=is_ours, debounce=QUIET_MILLISECONDS, stop_event=self._ending, recursive=True
