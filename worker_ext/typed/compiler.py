@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import functools
+import operator
 import typing
 from collections.abc import Callable
 from typing import Any
@@ -279,7 +280,7 @@ class _Compiler:
         reads = [self.compile(member) for member in members]
         if len(reads) == 1:
             return reads[0]
-        union: Any = typing.Union.__getitem__(tuple(members))
+        union = functools.reduce(operator.or_, members)
         try:
             msgspec.json.Decoder(union)
         except TypeError as error:
