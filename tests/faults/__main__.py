@@ -41,8 +41,12 @@ _SHOWN_FAULTS = 50
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parses the command line, runs the rounds, prints the counts; the exit code."""
-    options = _parser().parse_args(arguments)
-    plan = Plan(options.orchestrations, options.pause, tuple(options.kill_every), options.workers)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    least, most = options.kill_every
+    if not 0 <= least <= most:
+        parser.error(f"--kill-every: expected LEAST <= MOST, both at least 0, found {least:g} {most:g}")
+    plan = Plan(options.orchestrations, options.pause, (least, most), options.workers)
     total, start = Outcome(), time.monotonic()
     for number in itertools.count(1):
         tell = partial(_tell, start, number)
@@ -78,6 +82,20 @@ def render(outcome: Outcome, form: str) -> str:
     return "\n".join(f"{name:{width}}  {value:>{numbers}}" for name, value in cells)
 
 
+def _count(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, found {number}")
+    return number
+
+
+def _amount(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected at least 0, found {text}")
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tests.faults",
@@ -85,14 +103,19 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--minutes", type=float, default=5, help="how long to begin new rounds (default 5; 0 is one)")
-    parser.add_argument("--orchestrations", type=int, default=10_000, help="how many a round (default 10000)")
+    parser.add_argument("--minutes", type=_amount, default=5, help="how long to begin new rounds (default 5; 0 is one)")
+    parser.add_argument("--orchestrations", type=_count, default=10_000, help="how many a round (default 10000)")
     parser.add_argument("--seed", type=int, default=1, help="what orchestrations and kills are drawn from (default 1)")
     parser.add_argument(
-        "--kill-every", type=float, nargs=2, default=(1.0, 8.0), metavar=("LEAST", "MOST"), help="seconds between kills"
+        "--kill-every",
+        type=_amount,
+        nargs=2,
+        default=(1.0, 8.0),
+        metavar=("LEAST", "MOST"),
+        help="seconds from a kill to the next (default 1 8)",
     )
-    parser.add_argument("--pause", type=float, default=0.02, help="longest time of an activity in seconds (0.02)")
-    parser.add_argument("--workers", type=int, default=2, help="worker processes of the host (default 2)")
+    parser.add_argument("--pause", type=_amount, default=0.02, help="longest time of an activity in seconds (0.02)")
+    parser.add_argument("--workers", type=_count, default=2, help="worker processes of the host (default 2)")
     parser.add_argument("--format", choices=["table", "tsv", "json"], default="table", help="how to print (table)")
     return parser
 

@@ -25,6 +25,9 @@ APP = Path(__file__).parent / "app"
 SETTLE_SECONDS = 60.0
 """How long entities may take for the signals that are left when all orchestrations have ended."""
 
+STUCK_SECONDS = 120.0
+"""After how long without an end of any orchestration the round is given up."""
+
 _EVERY = 20
 _POLL = 1.0
 Tell = Callable[[str], None]
@@ -91,7 +94,7 @@ async def run_round(plan: Plan, seed: int, number: int, tell: Tell) -> Outcome:
             killer = Killer(host, chance, plan.kill_every)
             async with client_of(host.webhook, killer) as client:
                 await _run_all(client, killer, jobs, chance, tell)
-                tell("all have ended; every outcome is looked at")
+                tell("every outcome is looked at")
                 outcome = await _verdict(client, jobs)
             code = host.interrupt()
             if code:
@@ -122,16 +125,22 @@ def _folder() -> Iterator[tuple[Path, Callable[[], None]]]:
 
 
 async def _run_all(client: Client, killer: Killer, jobs: list[Job], chance: random.Random, tell: Tell) -> None:
-    """Starts everything, kills until nothing is left to do."""
+    """Starts everything, kills until nothing is left to do, or nothing goes on any more."""
     async with _killing(killer):
         working = asyncio.gather(*(_work(client, job, index, chance) for index, job in enumerate(jobs)))
-        left = len(jobs)
-        while left:
+        left, moved = -1, time.monotonic()
+        while left or not working.done():
             await asyncio.sleep(_POLL)
-            left = await client.open_instances()
+            before, left = left, await client.open_instances()
             more = "" if working.done() else ", more to start or to tell"
             tell(f"{left} orchestrations under way{more}; {len(killer.kills)} kills")
-            left = left or bool(more)
+            moved = time.monotonic() if left != before else moved
+            if time.monotonic() - moved > STUCK_SECONDS:
+                client.faults.append(f"{left} orchestrations have not gone on for {STUCK_SECONDS:g} s{more}")
+                working.cancel()
+                break
+        await asyncio.wait([working])
+    if not working.cancelled():
         await working
 
 
@@ -167,7 +176,7 @@ async def _verdict(client: Client, jobs: list[Job]) -> Outcome:
         outcome.faults += job.faults(status)
         outcome.counts["events sent"] += len(job.sent)
         outcome.counts["events confirmed"] += len(job.confirmed)
-        outcome.counts["events heard"] += len(status["output"]) if job.name == "events" else 0
+        outcome.counts["events heard"] += len(status["output"] or []) if job.name == "events" else 0
     outcome.counts["orchestrations"] = len(everything)
     await _count_entities(client, jobs, outcome)
     return outcome

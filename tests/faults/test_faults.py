@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from . import rounds
 from .__main__ import main
+from .client import Client
 from .jobs import Job, Said, counters
 from .journal import Kill, Run, judge, read
 
@@ -161,3 +164,36 @@ def test_killing_at_random_loses_nothing_and_repeats_nothing_without_a_kill(coun
     assert counts["runs of activities"] == counts["activities"] + counts["runs repeated"]
     assert counts["runs repeated"] == counts["repeats matched to a kill"]
     assert counts["events confirmed"] <= counts["events heard"] <= counts["events sent"]
+
+
+def test_orchestrations_that_do_not_end_are_faults(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async def nothing(*_: object) -> None:
+        """Those that wait for events wait for good."""
+
+    monkeypatch.setattr(Client, "tell", nothing)
+    monkeypatch.setattr(rounds, "STUCK_SECONDS", 5.0)
+    code = main(["--minutes", "0", "--orchestrations", "20", "--kill-every", "60", "60", "--format", "json"])
+    printed = capsys.readouterr()
+    stuck, *each = json.loads(printed.out)["faults"]
+    assert (code, stuck) == (1, f"{len(each)} orchestrations have not gone on for 5 s")
+    assert each
+    assert all(fault.endswith("-events ended as Running: None") for fault in each)
+    assert f"{len(each) + 1} faults, drawn with --seed 1" in printed.err
+    shutil.rmtree(printed.err.split()[-1])
+
+
+@pytest.mark.parametrize(
+    "arguments, text",
+    [
+        (["--orchestrations", "0"], "argument --orchestrations: expected at least 1, found 0"),
+        (["--workers", "-1"], "argument --workers: expected at least 1, found -1"),
+        (["--minutes", "-1"], "argument --minutes: expected at least 0, found -1"),
+        (["--kill-every", "5", "1"], "--kill-every: expected LEAST <= MOST, both at least 0, found 5 1"),
+    ],
+)
+def test_a_wrong_argument_is_named(capsys: pytest.CaptureFixture[str], arguments: list[str], text: str) -> None:
+    with pytest.raises(SystemExit):
+        main(arguments)
+    assert capsys.readouterr().err.splitlines()[-1] == f"python -m tests.faults: error: {text}"
