@@ -112,16 +112,20 @@ def check(checker: str, program: str, request: pytest.FixtureRequest) -> list[Co
     return complaints_of_pyright(program, request.getfixturevalue("pyright"))
 
 
+@pytest.mark.parametrize("program", ["accepted.py", "accepted_entities.py"])
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_a_well_typed_program_is_accepted(checker: str, request: pytest.FixtureRequest) -> None:
-    assert check(checker, "accepted.py", request) == []
+def test_a_well_typed_program_is_accepted(checker: str, program: str, request: pytest.FixtureRequest) -> None:
+    assert check(checker, program, request) == []
 
 
+@pytest.mark.parametrize("program,least", [("rejected.py", 25), ("rejected_entities.py", 12)])
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_wrong_lines_are_refused_and_no_others(checker: str, request: pytest.FixtureRequest) -> None:
-    expected = expected_complaints("rejected.py", checker)
-    assert len(expected) >= 25
-    assert unexpected(check(checker, "rejected.py", request), expected) == []
+def test_wrong_lines_are_refused_and_no_others(
+    checker: str, program: str, least: int, request: pytest.FixtureRequest
+) -> None:
+    expected = expected_complaints(program, checker)
+    assert len(expected) >= least
+    assert unexpected(check(checker, program, request), expected) == []
 
 
 def test_the_comparison_sees_what_is_too_much_and_what_is_missing() -> None:
