@@ -13,7 +13,7 @@ AT_ONCE = 10
 """How many requests run at the same time."""
 
 Progress = Callable[[int], None]
-"""Called with how many instances are done, after each."""
+"""Called with how many instances have had their turn, done or refused, after each."""
 
 
 class BulkResult(Struct, frozen=True):
@@ -51,12 +51,11 @@ async def for_each(
                 return
             try:
                 await action(instance_id)
+                done += 1
             except ClientError as error:
                 refused[instance_id] = error
-                continue
-            done += 1
             if progress is not None:
-                progress(done)
+                progress(done + len(refused))
 
     lock = asyncio.Lock()
     workers = [asyncio.create_task(work()) for _ in range(at_once)]

@@ -90,8 +90,9 @@ class DurableOrchestrationClient:
         """A client of a host that runs anywhere, without a binding.
 
         Args:
-            url: The host, such as `https://my-app.azurewebsites.net`; by default what the environment variable
-                WORKER_EXT_URL says, else the local host, `http://localhost:7071`.
+            url: The host, such as `https://my-app.azurewebsites.net`; by default what WORKER_EXT_URL says in the
+                environment or in `Values` of local.settings.json in the current folder, else the local host:
+                `http://localhost:7071`, or another port by `Host.LocalHttpPort` of that file.
             key: The system key `durabletask_extension` or the master key of that host; by default what WORKER_EXT_KEY
                 says. The local host asks for none.
             task_hub_name: The task hub; by default the host's.
@@ -99,7 +100,7 @@ class DurableOrchestrationClient:
             payload_converter: The converter of the app, where it has one.
 
         Raises:
-            ValueError: The URL is not one of a host.
+            ValueError: The URL is not one of a host, or local.settings.json cannot be read.
         """
         text = connection_payload(url, key, task_hub_name).encode()
         client = cls(text, transport=transport, payload_converter=payload_converter)
@@ -628,7 +629,7 @@ class DurableOrchestrationClient:
         Args:
             instance_ids: The instances.
             reason: Why.
-            progress: Called with how many are done, after each.
+            progress: Called with how many have had their turn, done or refused, after each.
 
         Returns:
             How many were done, and those that the host refused.
@@ -642,7 +643,7 @@ class DurableOrchestrationClient:
 
         Args:
             instance_ids: The instances.
-            progress: Called with how many are done, after each.
+            progress: Called with how many have had their turn, done or refused, after each.
 
         Returns:
             How many were done, and those that the host refused, as it does while they run.

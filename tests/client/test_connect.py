@@ -19,7 +19,7 @@ from host_process import PATIENCE, HostProcess
 from management_host import FakeHost, Seen
 
 from worker_ext.client import DurableOrchestrationClient
-from worker_ext.connection import connection_payload
+from worker_ext.connection import connection_payload, find_target
 from worker_ext.errors import ClientError, InstanceFailedError, PayloadError
 from worker_ext.protocol.client import OrchestrationRuntimeStatus
 from worker_ext.recording import from_status
@@ -101,6 +101,28 @@ class TestConnect:
     def test_the_environment_says_what_is_not_given(self, environ: dict[str, str], base: str, key: str) -> None:
         payload = connection_payload(environ=environ)
         assert (payload.base_url, payload.required_query_string_parameters) == (base + API, key)
+
+    @pytest.mark.parametrize(
+        "settings, url, key",
+        [
+            ("{}", "http://localhost:7071", None),
+            ('{"Host": {"LocalHttpPort": 7072}} // mine', "http://localhost:7072", None),
+            ('{"values": {"WORKER_EXT_URL": "https://x", "WORKER_EXT_KEY": "k"}}', "https://x", "k"),
+        ],
+    )
+    def test_else_the_settings_of_the_folder_do(self, tmp_path: Path, settings: str, url: str, key: str | None) -> None:
+        (tmp_path / "local.settings.json").write_text(settings)
+        assert find_target(environ={}, folder=tmp_path) == (url, key)
+
+    def test_the_key_of_settings_is_for_their_host_alone(self, tmp_path: Path) -> None:
+        (tmp_path / "local.settings.json").write_text('{"Values": {"WORKER_EXT_KEY": "k"}}')
+        assert find_target("https://other", environ={}, folder=tmp_path) == ("https://other", None)
+        assert find_target(environ={"WORKER_EXT_URL": "https://other"}, folder=tmp_path) == ("https://other", None)
+
+    def test_settings_that_are_none_are_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "local.settings.json").write_text("{")
+        with pytest.raises(ValueError, match=r"local\.settings\.json:1:2: not valid JSON"):
+            find_target(environ={}, folder=tmp_path)
 
     @pytest.mark.parametrize("url", ["my-app", "ftp://x", "http://", "https://x.example?code=K"])
     def test_what_is_no_url_of_a_host_is_refused(self, url: str) -> None:
@@ -253,7 +275,7 @@ class TestMany:
             host.answers(code)
         progress: list[int] = []
         result = await connected.terminate_each(["a", "b", "c"], "why", progress.append)
-        assert (result.done, progress, len(result.refused)) == (2, [1, 2], 1)
+        assert (result.done, progress, len(result.refused)) == (2, [1, 2, 3], 1)
 
     async def test_an_iterator_of_ids_is_followed(self, running: HostProcess) -> None:
         client = DurableOrchestrationClient.connect(running.url)

@@ -14,7 +14,6 @@ import msgspec
 import pytest
 
 from worker_ext.errors import HostError
-from worker_ext.host.jsonc import read_json_object, without_comments
 from worker_ext.host.settings import (
     DurableHttpSettings,
     DurableSettings,
@@ -23,6 +22,7 @@ from worker_ext.host.settings import (
     load_settings,
     resolve_placeholders,
 )
+from worker_ext.protocol.jsonc import read_json_object, without_comments
 
 
 class App:

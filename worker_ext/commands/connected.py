@@ -11,7 +11,7 @@ from typing import Any, Concatenate, ParamSpec
 import click
 
 from worker_ext.client import DurableOrchestrationClient
-from worker_ext.connection import KEY_VARIABLE, LOCAL_URL, URL_VARIABLE
+from worker_ext.connection import KEY_VARIABLE, URL_VARIABLE, find_target
 from worker_ext.errors import ClientError
 
 REFUSED, NOT_FOUND, UNREACHABLE, NOT_COMPLETED, TIMED_OUT = 1, 3, 4, 5, 6
@@ -31,8 +31,7 @@ def connected(body: Body[P]) -> Callable[..., None]:
         "--url",
         envvar=URL_VARIABLE,
         show_envvar=True,
-        default=LOCAL_URL,
-        show_default=True,
+        show_default="the app of this folder, or http://localhost:7071",
         metavar="URL",
         help="The host to talk to.",
     )
@@ -44,17 +43,18 @@ def connected(body: Body[P]) -> Callable[..., None]:
         help="System key or master key of a host that asks for one.",
     )
     @functools.wraps(body)
-    def command(*arguments: Any, url: str, key: str | None, **options: Any) -> None:
+    def command(*arguments: Any, url: str | None, key: str | None, **options: Any) -> None:
         try:
-            client = DurableOrchestrationClient.connect(url, key)
+            target = find_target(url, key)
+            client = DurableOrchestrationClient.connect(*target)
         except ValueError as error:
             raise click.BadParameter(str(error), param_hint="--url") from None
-        sys.exit(_run(lambda: body(client, *arguments, **options), url))
+        sys.exit(_run(lambda: body(client, *arguments, **options), target.url, is_named=bool(url)))
 
     return command
 
 
-def _run(begin: Callable[[], Coroutine[Any, Any, int | None]], url: str) -> int:
+def _run(begin: Callable[[], Coroutine[Any, Any, int | None]], url: str, *, is_named: bool) -> int:
     import aiohttp
 
     work = begin()
@@ -67,7 +67,7 @@ def _run(begin: Callable[[], Coroutine[Any, Any, int | None]], url: str) -> int:
     except aiohttp.ClientError as error:
         is_plain = isinstance(error, aiohttp.ClientConnectorError) and not isinstance(error, aiohttp.ClientSSLError)
         why = "" if is_plain else f" ({error})"
-        hint = "Start the app with `worker-ext start`" if url == LOCAL_URL else "Check the address"
+        hint = "Check the address" if is_named else "Start the app with `worker-ext start`"
         return fail(UNREACHABLE, f"{url} does not answer{why}. {hint}, or name another host with --url")
     finally:
         work.close()  # Ctrl-C may come before it has begun

@@ -145,7 +145,7 @@ async def _many(found: AsyncIterator[Any], each: Each, done: str, yes: bool, out
 async def _with_progress(ids: list[str], each: Each) -> BulkResult:
     """Shows a bar on standard error where a person sees it."""
     with click.progressbar(length=len(ids), file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
-        return await each(_source(ids), lambda done: bar.update(done - bar.pos))
+        return await each(_source(ids), lambda handled: bar.update(handled - bar.pos))
 
 
 async def _source(ids: list[str]) -> AsyncIterator[str]:

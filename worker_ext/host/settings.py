@@ -23,9 +23,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from worker_ext.errors import HostError, PayloadError
-from worker_ext.host.jsonc import read_json_object
 from worker_ext.host.log_levels import LogLevels
 from worker_ext.protocol.codec import fault_of, parse_timespan
+from worker_ext.protocol.jsonc import read_json_object
 
 HOST_JSON = "host.json"
 LOCAL_SETTINGS = "local.settings.json"

@@ -20,9 +20,9 @@ import msgspec
 
 from worker_ext.errors import HostError
 from worker_ext.host.functions import FunctionCatalog, read_catalog
-from worker_ext.host.jsonc import read_json_object
 from worker_ext.host.retry_policies import RetryPolicy, read_policy
 from worker_ext.host.settings import HostSettings
+from worker_ext.protocol.jsonc import read_json_object
 from worker_ext.rpc import pb
 
 FUNCTION_JSON = "function.json"

@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 
 from worker_ext.errors import HostError
-from worker_ext.host.jsonc import read_json_object
+from worker_ext.protocol.jsonc import read_json_object
 
 CONFIG_FILE = "worker.config.json"
 RUNTIME_VERSION = "FUNCTIONS_WORKER_RUNTIME_VERSION"
