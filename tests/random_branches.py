@@ -1,13 +1,11 @@
-"""Random `async def` programs: written as data, run as orchestrators, and run directly on asyncio in virtual time."""
+"""Random `async def` programs: written as data, and run as orchestrators or on whatever stands for a host."""
 
 from __future__ import annotations
 
 import asyncio
 import itertools
 import random
-from collections import deque
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import worker_ext as df
@@ -24,13 +22,21 @@ class Writer:
 
     Args:
         seed: The same seed writes the same program.
-        entities: Whether entities, locks and children are among the operations.
+        entities: Whether entities and children are among the operations.
+        locks: Whether locks are among them.
+        steady: Whether to leave out whatever ends as it does by a race: then everything in the program is run.
+        events: Whether waits for events are among them.
     """
 
-    def __init__(self, seed: int, *, entities: bool = False) -> None:
+    def __init__(
+        self, seed: int, *, entities: bool = False, locks: bool = False, steady: bool = False, events: bool = True
+    ) -> None:
         self._random = random.Random(seed)
         self._numbers = itertools.count()
         self._entities = entities
+        self._locks = locks
+        self._steady = steady
+        self._events = events and not steady
 
     def program(self, depth: int = 3) -> list[Node]:
         """A few operations, one after the other."""
@@ -41,18 +47,20 @@ class Writer:
         return round(self._random.uniform(0.1, 8), 3) + next(self._numbers) * 1e-5
 
     def _node(self, depth: int) -> Node:
-        simple: list[Callable[[], Node]] = [self._activity, self._activity, self._sleep, self._event, self._retry]
+        simple: list[Callable[[], Node]] = [self._activity, self._activity, self._sleep, self._retry]
+        nested: list[Callable[[int], Node]] = [self._gather, self._group]
+        if not self._steady:
+            nested += [
+                self._first, self._timeout, self._spawn, self._cancel, self._shield, self._completed, self._queue,
+                self._cleanup,
+            ]  # fmt: skip
+        if self._events:
+            simple += [self._event]
         if self._entities:
             simple += [self._entity, self._signal, self._child]
-        if depth == 0:
-            return self._random.choice(simple)()
-        nested: list[Callable[[int], Node]] = [
-            self._gather, self._group, self._first, self._timeout, self._spawn, self._cancel, self._shield,
-            self._completed, self._queue, self._cleanup,
-        ]  # fmt: skip
-        if self._entities:
+        if self._locks:
             nested += [self._lock]
-        if self._random.random() < 0.45:
+        if depth == 0 or self._random.random() < 0.45:
             return self._random.choice(simple)()
         return self._random.choice(nested)(depth - 1)
 
@@ -60,10 +68,12 @@ class Writer:
         return [self.program(depth) for _ in range(self._random.randint(1, 3))]
 
     def _activity(self) -> Node:
-        return ["activity", next(self._numbers), self.seconds(), self._random.random() < 0.15]
+        fails = not self._steady and self._random.random() < 0.15
+        return ["activity", next(self._numbers), self.seconds(), fails]
 
     def _retry(self) -> Node:
-        return ["retry", next(self._numbers), self.seconds(), self.seconds(), self._random.random() < 0.4]
+        fails = not self._steady and self._random.random() < 0.4
+        return ["retry", next(self._numbers), self.seconds(), self.seconds(), fails]
 
     def _sleep(self) -> Node:
         return ["sleep", self.seconds() if self._random.random() < 0.85 else 0]
@@ -72,7 +82,7 @@ class Writer:
         return ["event", self._random.choice(EVENTS), self.seconds()]
 
     def _entity(self) -> Node:
-        return ["entity", self._random.choice(COUNTERS)]
+        return ["entity", self._random.choice(COUNTERS), self._random.choice(["get", "add"])]
 
     def _signal(self) -> Node:
         return ["signal", self._random.choice(COUNTERS)]
@@ -83,7 +93,7 @@ class Writer:
     def _lock(self, depth: int) -> Node:
         names = sorted(self._random.sample(COUNTERS, self._random.randint(1, 2)))
         inside = [
-            [next(self._numbers), *self._random.choice([["entity", self._random.choice(names)], self._activity()])]
+            [next(self._numbers), *self._random.choice([["step_up", self._random.choice(names)], self._activity()])]
             for _ in range(self._random.randint(0, 3))
         ]
         return ["lock", names, inside]
@@ -171,8 +181,15 @@ class Run:
         except TimeoutError:
             return "no event"
 
-    async def _entity(self, key: str) -> Any:
-        return await self.context.call_entity(df.EntityId("counter", key), "get")
+    async def _entity(self, key: str, operation: str) -> Any:
+        return await self.context.call_entity(df.EntityId("counter", key), operation)
+
+    async def _step_up(self, key: str) -> None:
+        """Reads, thinks and writes, which only a lock keeps together."""
+        counter = df.EntityId("counter", key)
+        value = await self.context.call_entity(counter, "get")
+        await self.context.call_activity("Work", {"number": -1, "sleep": 0.05, "fail": False})
+        await self.context.call_entity(counter, "set", value + 1)
 
     async def _signal(self, key: str) -> None:
         self.context.signal_entity(df.EntityId("counter", key), "add")
@@ -247,113 +264,3 @@ class Run:
             return await self.safely(program)
         finally:
             await self.safely(last)
-
-
-# ---------------------------------------------------------------- directly on asyncio
-
-
-class VirtualLoop(asyncio.BaseEventLoop):
-    """An asyncio loop whose clock jumps; every timer takes a message's latency longer, as on the host."""
-
-    def __init__(self, latency: timedelta) -> None:
-        super().__init__()
-        self._latency = latency.total_seconds()
-        self._time = 0.0
-        self._selector = self
-
-    def time(self) -> float:
-        return self._time
-
-    def select(self, timeout: float | None) -> list[Any]:
-        """Stands where loops wait."""
-        assert timeout is not None, "nothing will ever happen"
-        self._time += timeout
-        return []
-
-    def call_at(self, when: float, callback: Any, *args: Any, context: Any = None) -> Any:  # type: ignore[override]
-        late = self._latency if when > self._time else 0
-        return super().call_at(when + late, callback, *args, context=context)
-
-    def _process_events(self, events: Any) -> None: ...
-
-    def _write_to_self(self) -> None: ...
-
-
-class DirectContext:
-    """What an orchestrator's context gives, by asyncio's own means."""
-
-    def __init__(self) -> None:
-        self._waiters: dict[str, deque[asyncio.Future[Any]]] = {name: deque() for name in EVENTS}
-        self._events: dict[str, deque[Any]] = {name: deque() for name in EVENTS}
-
-    def raise_event(self, name: str, value: Any) -> None:
-        """An event arrives: for the oldest waiter, or for the first to come."""
-        waiters = self._waiters[name]
-        while waiters:
-            waiter = waiters.popleft()
-            if not waiter.done():
-                waiter.set_result(value)
-                return
-        self._events[name].append(value)
-
-    async def wait_for_external_event(self, name: str) -> Any:
-        if self._events[name]:
-            return self._events[name].popleft()
-        waiter = asyncio.get_running_loop().create_future()
-        self._waiters[name].append(waiter)
-        return await waiter
-
-    async def call_activity(self, name: str, work: dict[str, Any]) -> Any:
-        await asyncio.sleep(work["sleep"])
-        if work["fail"]:
-            raise df.TaskFailedError(name, "no")
-        return work["number"]
-
-    async def call_activity_with_retry(self, name: str, options: df.RetryOptions, work: dict[str, Any]) -> Any:
-        try:
-            return await self.call_activity(name, work)
-        except df.TaskFailedError:
-            await asyncio.sleep(options.first_retry_interval_in_milliseconds / 1000)
-            return await self.call_activity(name, work)
-
-
-class NumberedTask(asyncio.Task[Any]):
-    """A task that hashes by its number, so that sets of tasks iterate as they do in orchestrators."""
-
-    numbers = itertools.count()
-
-    def __init__(self, *args: Any, **options: Any) -> None:
-        self.number = next(self.numbers)
-        super().__init__(*args, **options)
-
-    def __hash__(self) -> int:
-        return self.number
-
-
-def directly(program: list[Node], raised: list[tuple[float, str, Any]], latency: timedelta) -> Any:
-    """What a program sees on asyncio itself; None where asyncio cancels it, as Python 3.11 does by mistake at times."""
-    loop = VirtualLoop(latency)
-    loop.set_exception_handler(lambda loop, context: None)
-    tasks: list[asyncio.Task[Any]] = []
-
-    def make(loop: asyncio.AbstractEventLoop, coroutine: Any, **options: Any) -> asyncio.Task[Any]:
-        tasks.append(NumberedTask(coroutine, loop=loop, **options))
-        return tasks[-1]
-
-    loop.set_task_factory(make)
-    context = DirectContext()
-    for seconds, name, value in raised:
-        asyncio.BaseEventLoop.call_at(loop, seconds, context.raise_event, name, value)
-    run = Run(context)
-    try:
-        loop.run_until_complete(run.safely(program))
-        left = [task for task in tasks if not task.done()]  # as asyncio.run does it, but in order
-        for task in left:
-            task.cancel()
-        if left:
-            loop.run_until_complete(asyncio.wait(left))
-    except asyncio.CancelledError:
-        return None
-    finally:
-        loop.close()
-    return run.seen

@@ -9,7 +9,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))  # host_process, as the tests import it
 
-from . import fuzz, imports, local_host, on_file, operations, replay, workers
+from . import fuzz, imports, local_host, memory, on_file, operations, programs, replay, workers
 from .payloads import SHAPES
 from .report import Row, render
 
@@ -25,6 +25,9 @@ Measures worker_ext on this machine and prints a figure a line: the median of th
   file     the local host with many instances on file: a status query, pages of 100, memory at rest, the start; and its
            memory under 10,000 running instances.
   workers  one invocation in our worker, as a ratio to the same with Microsoft's request handlers in it; its start.
+  memory   the most that a turn with a thousand open tasks holds at a time.
+  programs random `async def` programs on the local host's kernel in virtual time, against a direct model: each must do
+           what asyncio does, or the command fails. Runs only when it is named.
   fuzz     damaged payloads: each must end in a reply or in an error of this package, or the command fails. Runs only
            when it is named.
 
@@ -42,11 +45,12 @@ examples:
   python -m tests.benchmarks host --chains 100 --steps 10 --rounds 5
   python -m tests.benchmarks file --instances 1000000
   python -m tests.benchmarks fuzz --payloads 1000000 --seed 7
+  python -m tests.benchmarks programs --programs 10000 --seed 100
   python -m tests.benchmarks import --format json > import.json
 """
 
-KINDS = ("replay", "operations", "import", "host", "file", "workers")
-ONLY_WHEN_NAMED = ("fuzz",)
+KINDS = ("replay", "operations", "import", "host", "file", "workers", "memory")
+ONLY_WHEN_NAMED = ("fuzz", "programs")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -73,6 +77,10 @@ def _measure(options: argparse.Namespace) -> Iterator[Row]:
         yield from on_file.measure(options.instances or [10_000, 100_000], min(options.rounds, 3))
     if "workers" in kinds:
         yield from workers.measure(options.rounds)
+    if "memory" in kinds:
+        yield from memory.measure(options.rounds)
+    if "programs" in kinds:
+        yield from programs.measure(options.programs, options.seed)
     if "fuzz" in kinds:
         yield from fuzz.measure(options.payloads, options.seed)
 
@@ -89,7 +97,7 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         choices=[*KINDS, *ONLY_WHEN_NAMED, []],
         metavar="kind",
-        help="replay, operations, import, host, file, workers, fuzz; all but fuzz if none",
+        help="replay, operations, import, host, file, workers, memory, programs, fuzz; all but the last two if none",
     )
     parser.add_argument("-n", type=int, action="append", help="steps of a replayed workflow; 100 and 1000 if not given")
     parser.add_argument("--shape", action="append", choices=[shape.name for shape in SHAPES], help="replay only this")
@@ -101,7 +109,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--memory", action="store_true", help="give the host a database in memory instead of a file")
     parser.add_argument("--payloads", type=int, default=100_000, help="damaged payloads of a fuzz run (default 100000)")
-    parser.add_argument("--seed", type=int, default=1, help="what a fuzz run is repeated by (default 1)")
+    parser.add_argument("--programs", type=int, default=7_000, help="random programs to run (default 7000)")
+    parser.add_argument("--seed", type=int, default=1, help="what a run of fuzz or programs is repeated by (default 1)")
     parser.add_argument("--format", choices=["table", "tsv", "json"], default="table", help="how to print (table)")
     return parser
 
