@@ -67,8 +67,9 @@ def test_what_nobody_answers_is_not_approved(sample: Any, twin: str) -> None:
     assert sample.output_of(ask(sample, twin, seconds=0.3)) == {"approved": False, "by": []}
 
 
-def test_an_answer_nobody_can_read_is_the_callers_mistake(sample: Any) -> None:
-    answer = sample.post("/api/approvals/any/vote", {"by": "Ann"})
+@pytest.mark.parametrize("body", [{"by": "Ann"}, {"by": "Ann", "approves": "yes"}, ["Ann", True], None])
+def test_an_answer_nobody_can_read_is_the_callers_mistake(sample: Any, body: Any) -> None:
+    answer = sample.post("/api/approvals/any/vote", body)
     assert (answer.status, answer.text) == (400, 'The body must be {"by": "<name>", "approves": true or false}.')
 
 

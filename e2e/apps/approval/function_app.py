@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import urllib.request
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 
 import azure.functions as func
@@ -19,6 +20,25 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 log = logging.getLogger(__name__)
 
 A_DAY = 24 * 60 * 60
+
+
+@dataclass
+class Question:
+    """What is to be approved, and by whom: the input of the workflow."""
+
+    about: str
+    colleagues: list[str]
+    votes: int
+    manager: str
+    seconds: float = A_DAY
+
+
+@dataclass
+class Answer:
+    """What somebody says to it: the value of the events `vote` and `decision`."""
+
+    by: str
+    approves: bool
 
 
 @app.route(route="orchestrators/{functionName}", methods=["POST"])
@@ -41,62 +61,63 @@ async def answer(req: func.HttpRequest, client: df.DurableOrchestrationClient) -
     if event not in {"vote", "decision"}:
         return func.HttpResponse("Answers are a vote or a decision.", status_code=404)
     try:
-        body = req.get_json()
-        given = {"by": str(body["by"]), "approves": bool(body["approves"])}
-    except (ValueError, KeyError, TypeError):
+        given = Answer(**req.get_json())
+        if not isinstance(given.approves, bool):
+            raise TypeError(given)
+    except (ValueError, TypeError):
         return func.HttpResponse('The body must be {"by": "<name>", "approves": true or false}.', status_code=400)
     try:
-        await client.send_event(req.route_params["id"], event, given)
+        await client.send_event(req.route_params["id"], event, asdict(given))
     except df.ClientError as error:  # there is no such approval, or it is over
         return func.HttpResponse(error.message, status_code=error.status)
     return func.HttpResponse(status_code=202)
 
 
 @app.orchestration_trigger(context_name="context")
-def approval(context: df.DurableOrchestrationContext):
+def approval(context: df.DurableOrchestrationContext[Question]):
     """Asks colleagues, then their manager, and says whether something is approved and who said so."""
-    job = context.get_input()
-    time = timedelta(seconds=job.get("seconds", A_DAY))
-    yield context.call_activity("tell", {"who": job["colleagues"], "text": f"Please vote on {job['about']}"})
+    question = context.get_input()
+    time = timedelta(seconds=question.seconds)
+    yield context.call_activity(tell, {"who": question.colleagues, "text": f"Please vote on {question.about}"})
     votes: dict[str, bool] = {}
     expires = context.current_utc_datetime + time
     try:
-        while len(votes) < job["votes"]:  # who votes twice has changed their mind
-            missing, left = job["votes"] - len(votes), expires - context.current_utc_datetime
-            for vote in (yield from flow.collect(context, "vote", missing, timeout=left)):
-                votes[vote["by"]] = vote["approves"]
+        while (missing := question.votes - len(votes)) > 0:  # who votes twice has changed their mind
+            left = expires - context.current_utc_datetime
+            for vote in (yield from flow.collect(context, "vote", missing, expected_type=Answer, timeout=left)):
+                votes[vote.by] = vote.approves
         return {"approved": all(votes.values()), "by": list(votes)}
     except flow.NotEnoughEventsError:
         context.set_custom_status("escalated")
-    yield context.call_activity("tell", {"who": [job["manager"]], "text": f"Please decide on {job['about']}"})
+    yield context.call_activity(tell, {"who": [question.manager], "text": f"Please decide on {question.about}"})
     try:
-        decision = yield context.wait_for_external_event("decision", timeout=time)
+        decision = yield context.wait_for_external_event("decision", Answer, timeout=time)
     except TimeoutError:
         return {"approved": False, "by": []}
-    return {"approved": decision["approves"], "by": [decision["by"]]}
+    return {"approved": decision.approves, "by": [decision.by]}
 
 
 @app.orchestration_trigger(context_name="context")
-async def approval_async(context: df.DurableOrchestrationContext):
+async def approval_async(context: df.DurableOrchestrationContext[Question]):
     """The same as `async def`: what the generator takes with `yield` or `yield from` is awaited."""
-    job = context.get_input()
-    time = timedelta(seconds=job.get("seconds", A_DAY))
-    await context.call_activity("tell", {"who": job["colleagues"], "text": f"Please vote on {job['about']}"})
+    question = context.get_input()
+    time = timedelta(seconds=question.seconds)
+    await context.call_activity(tell, {"who": question.colleagues, "text": f"Please vote on {question.about}"})
     votes: dict[str, bool] = {}
     try:
         async with asyncio.timeout(time.total_seconds()):
-            while len(votes) < job["votes"]:  # who votes twice has changed their mind
-                for vote in await flow.collect(context, "vote", job["votes"] - len(votes)):
-                    votes[vote["by"]] = vote["approves"]
+            while (missing := question.votes - len(votes)) > 0:  # who votes twice has changed their mind
+                for vote in await flow.collect(context, "vote", missing, expected_type=Answer):
+                    votes[vote.by] = vote.approves
         return {"approved": all(votes.values()), "by": list(votes)}
     except TimeoutError:
         context.set_custom_status("escalated")
-    await context.call_activity("tell", {"who": [job["manager"]], "text": f"Please decide on {job['about']}"})
+    await context.call_activity(tell, {"who": [question.manager], "text": f"Please decide on {question.about}"})
     try:
-        decision = await context.wait_for_external_event("decision", timeout=time)
+        decision = await context.wait_for_external_event("decision", Answer, timeout=time)
     except TimeoutError:
         return {"approved": False, "by": []}
-    return {"approved": decision["approves"], "by": [decision["by"]]}
+    return {"approved": decision.approves, "by": [decision.by]}
 
 
 @app.activity_trigger(input_name="message")
