@@ -49,7 +49,7 @@ def steps(*names: str, item: str) -> list[str]:
 
 
 def pick_up(host: Any, instance_id: str) -> Any:
-    host.post(f"{host.webhook}/instances/{instance_id}/raiseEvent/picked%20up", b"null")
+    host.post(f"{host.webhook}/instances/{instance_id}/raiseEvent/picked_up", b"null")
     return host.output_of(instance_id)
 
 
@@ -71,7 +71,7 @@ def test_without_the_patch_the_old_ones_fail_and_the_log_says_where(host: Any) -
     old = waiting(host, "cup", 2)
     host.interrupt()
     start(host, careless)
-    host.post(f"{host.webhook}/instances/{old}/raiseEvent/picked%20up", b"null")
+    host.post(f"{host.webhook}/instances/{old}/raiseEvent/picked_up", b"null")
     assert host.result(old)["runtimeStatus"] == "Failed"
     line = careless.splitlines().index('        done.append((yield context.call_activity("wrap", item)))') + 1
     place = f"{host.app / 'function_app.py'}:{line}"

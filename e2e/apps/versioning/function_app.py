@@ -33,7 +33,7 @@ def order(context: df.DurableOrchestrationContext):
     if context.patched("wrapping"):
         done.append((yield context.call_activity("wrap", item)))
     done.append((yield context.call_activity("label", item)))
-    yield context.wait_for_external_event("picked up")
+    yield context.wait_for_external_event("picked_up")
     done.append((yield context.call_activity("send_bill", item)))
     return done
 
