@@ -65,8 +65,8 @@ def test_two_mistakes_are_forgiven(sample: Any, web: Any) -> None:
 
 def test_three_mistakes_are_not(sample: Any, web: Any) -> None:
     instance_id = begin(sample)
-    for _ in range(3):
-        enter(sample, instance_id, wrong(code(web)))
+    for entered in (wrong(code(web)), "", "zwölf"):
+        enter(sample, instance_id, entered)
     assert sample.output_of(instance_id) is False
     assert enter(sample, instance_id, code(web)) == 410
 

@@ -17,7 +17,7 @@ def use(host: Any, key: str, operation: str, item: str = "") -> None:
 
 
 def look(host: Any, entity: str, key: str) -> Any:
-    answer = host.get(f"/api/{entity}/{key}")
+    answer = host.get(f"/api/look/{entity}/{key}")
     assert answer.status == 200, answer.text
     return json.loads(answer.text)
 
@@ -36,6 +36,10 @@ def test_who_leaves_something_in_a_cart_is_reminded_once_and_later(sample: Any) 
         use(sample, key, "add", item)
     until(sample, "cart", key, ["a cup", "a book"])
     until(sample, "mailbox", key, ["You have left a cup, a book in your cart."])
+
+
+def test_carts_do_nothing_else(sample: Any) -> None:
+    assert sample.post("/api/carts/any/steal").status == 404
 
 
 def test_what_is_checked_out_is_counted_and_not_reminded_of(sample: Any) -> None:

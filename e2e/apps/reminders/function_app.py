@@ -13,19 +13,21 @@ app = df.DFApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 THREE_HOURS = 3 * 60 * 60
 
 
-@app.route(route="carts/{key}/{operation:regex(^(add|check_out)$)}", methods=["POST"])
+@app.route(route="carts/{key}/{operation}", methods=["POST"])
 @app.durable_client_input(client_name="client")
 async def use_cart(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
     """Adds what the body names to a cart, or checks the cart out."""
-    cart_id = df.EntityId("cart", req.route_params["key"])
-    await client.signal_entity(cart_id, req.route_params["operation"], req.get_body().decode())
+    operation = req.route_params["operation"]
+    if operation not in {"add", "check_out"}:
+        return func.HttpResponse("One can add to a cart, or check_out.", status_code=404)
+    await client.signal_entity(df.EntityId("cart", req.route_params["key"]), operation, req.get_body().decode())
     return func.HttpResponse(status_code=202)
 
 
-@app.route(route="{entity:regex(^(cart|mailbox|sales)$)}/{key}", methods=["GET"])
+@app.route(route="look/{entity}/{key}", methods=["GET"])
 @app.durable_client_input(client_name="client")
 async def look(req: func.HttpRequest, client: df.DurableOrchestrationClient) -> func.HttpResponse:
-    """What is in a cart, or a mailbox, or what was sold on a day."""
+    """What is in a `cart` or a `mailbox`, or what was sold: `null` where nothing is."""
     found = await client.read_entity_state(df.EntityId(req.route_params["entity"], req.route_params["key"]))
     return func.HttpResponse(json.dumps(found.entity_state), mimetype="application/json")
 
