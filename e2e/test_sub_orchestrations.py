@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 APP = "sub_orchestrations"
 
@@ -36,6 +37,18 @@ def test_failures_are_reported_together_and_do_not_keep_others_from_their_end(sa
     for name, folder in missing.items():
         assert f"No such file or directory: '{folder}/RELEASE'" in output["failed"][name]
     assert sample.status(instance_id)["customStatus"] == "2 of 4 servers failed"
+
+
+def test_each_deployment_is_logged_with_an_id_of_its_own_and_its_parent(sample: Any, tmp_path: Path) -> None:
+    folders = servers(tmp_path, "one")
+    parents = [sample.begin("deploy", {"release": version, "servers": folders}) for version in ("1.0", "1.1")]
+    for parent in parents:
+        sample.output_of(parent)
+    lines = [line.partition(" ") for line in Path(folders["one"], "DEPLOYMENTS").read_text().splitlines()]
+    assert sorted(text for _, _, text in lines) == [
+        f"{version}, ordered by {parent}" for version, parent in zip(("1.0", "1.1"), parents, strict=True)
+    ]
+    assert len({str(UUID(deployment)) for deployment, _, _ in lines}) == 2
 
 
 def test_a_child_undoes_its_own_work(sample: Any, tmp_path: Path) -> None:

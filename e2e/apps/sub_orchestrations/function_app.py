@@ -48,11 +48,12 @@ def deploy(context: df.DurableOrchestrationContext):
 @app.orchestration_trigger(context_name="context")
 def deploy_to_server(context: df.DurableOrchestrationContext):
     """Deploys to one server, and goes back to the release before if the new one is not well."""
-    job = context.get_input()
+    job = {**context.get_input(), "ordered_by": context.parent_instance_id}
     before = yield context.call_activity("installed_release", job["folder"])
-    yield context.call_activity("install", job)
+    # The same id again whenever this code is replayed: the activity can tell a repetition from another deployment.
+    yield context.call_activity("install", {**job, "id": context.new_uuid()})
     if not (yield context.call_activity("is_well", job["folder"])):
-        yield context.call_activity("install", {**job, "release": before})
+        yield context.call_activity("install", {**job, "id": context.new_uuid(), "release": before})
         raise RuntimeError(f"{job['release']} is not well; {before} is back")
     return job["release"]
 
@@ -66,8 +67,12 @@ def installed_release(folder: str) -> str:
 
 @app.activity_trigger(input_name="job")
 def install(job: dict) -> None:
-    """Installs a release on a server. It may run twice, and does no harm then."""
+    """Installs a release on a server and logs that once, however often it has to run until it is through."""
     Path(job["folder"], "RELEASE").write_text(job["release"])
+    log = Path(job["folder"], "DEPLOYMENTS")
+    if not log.exists() or job["id"] not in log.read_text():
+        with log.open("a") as lines:
+            lines.write(f"{job['id']} {job['release']}, ordered by {job['ordered_by']}\n")
 
 
 @app.activity_trigger(input_name="folder")
