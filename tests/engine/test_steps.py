@@ -89,6 +89,17 @@ class TestRetriesByPolicy:
         turn = replay(orchestrator, begun().scheduled("A", 0).batch().failed(0))
         assert turn.state.error == "no such rule"
 
+    def test_a_handler_that_uses_the_context_is_told_not_to(self) -> None:
+        def orchestrator(context: Context) -> Steps:
+            def handler(_: df.RetryContext) -> bool:
+                context.set_custom_status("again")
+                return True
+
+            yield context.call_activity_with_retry("A", df.RetryOptions(5000, 3, handler=handler))
+
+        turn = replay(orchestrator, begun().scheduled("A", 0).batch().failed(0))
+        assert "in a retry handler" in str(turn.state.error)
+
     def test_jitter_shortens_the_delay_and_is_the_same_on_every_replay(self) -> None:
         orchestrator = self.retried(df.RetryOptions(60_000, 3, jitter=0.5))
         history = begun().scheduled("A", 0).batch().failed(0)

@@ -208,8 +208,8 @@ class OrchestrationExecutor:
         if not self._running:
             raise OrchestratorError(
                 f"the context of instance {self.request.instance_id!r} was used while its orchestrator was not "
-                "running: after it ended, in a `finally` that runs when it is let go, or from a thread. Use it only "
-                "from the orchestrator itself"
+                "running: after it ended, in a `finally` that runs when it is let go, in a retry handler, or from a "
+                "thread. Use it only from the orchestrator itself"
             )
 
     def signal(self, action: actions.SignalEntity | actions.ScheduledSignalEntity) -> Task:

@@ -52,7 +52,8 @@ class RetryOptions:
         retry_timeout_in_milliseconds: No attempt starts later than this after the first; None for no limit.
         jitter: The part of each delay, 0 to 1, that is shortened at random (the same on every replay).
         non_retryable: Exception types, or their names, after which no attempt follows.
-        handler: Asked after each failure whether to go on; it must be deterministic.
+        handler: Asked after each failure whether to go on. It is asked again on every replay, so its answer must follow
+            from what it is told; it cannot use the context.
 
     Raises:
         ValueError: A number is out of its range.
