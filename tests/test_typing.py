@@ -7,13 +7,17 @@ tests are skipped and say so.
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import venv
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
+
+import worker_ext
 
 PROGRAMS = Path(__file__).parent / "typing"
 ROOT = Path(__file__).parents[1]
@@ -31,8 +35,8 @@ class Complaint(NamedTuple):
     message: str
 
 
-def run(*command: str, cwd: Path) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1"}
+def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYRIGHT_PYTHON_IGNORE_WARNINGS": "1", **variables}
     return subprocess.run(
         [sys.executable, "-m", *command],
         capture_output=True,
@@ -126,6 +130,46 @@ def test_wrong_lines_are_refused_and_no_others(
     expected = expected_complaints(program, checker)
     assert len(expected) >= least
     assert unexpected(check(checker, program, request), expected) == []
+
+
+# ---------------------------------------------------------------- what the package says of itself
+
+
+TOLD_BY_INFERENCE = ("worker_ext.sync_client.", "worker_ext.commands.", "worker_ext.host.", "worker_ext.worker.")
+"""Modules with attributes whose types follow from what they are set to: the synchronous client's methods, of which each
+is made of one of the other client, and modules that nobody annotates with."""
+
+
+@pytest.mark.usefixtures("pyright")
+def test_every_type_of_the_package_is_known(tmp_path: Path) -> None:
+    """Of what users name, each is written down as well, so that all checkers agree about it."""
+    report = type_completeness(tmp_path)
+    counts = report["exportedSymbolCounts"], report["otherSymbolCounts"]
+    assert [count["withUnknownType"] for count in counts] == [0, 0]
+    assert counts[0]["withKnownType"] > 1000
+    inferred = [
+        symbol["name"]
+        for symbol in report["symbols"]
+        for diagnostic in symbol["diagnostics"]
+        if "missing type annotation" in diagnostic["message"]
+    ]
+    assert [name for name in inferred if not name.startswith(TOLD_BY_INFERENCE)] == []
+
+
+def type_completeness(folder: Path) -> dict[str, Any]:
+    """What `pyright --verifytypes` finds in the package that is tested, in an environment of its own.
+
+    pyright looks for it where the first Python on the path does.
+    """
+    venv.create(folder / "env", symlinks=True)
+    [packages] = (folder / "env").glob("**/site-packages")
+    shutil.copytree(Path(worker_ext.__file__).parent, packages / "worker_ext")
+    (packages / "others.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    programs = folder / "env" / ("Scripts" if os.name == "nt" else "bin")
+    options = ["--verifytypes", "worker_ext", "--ignoreexternal", "--outputjson"]
+    checked = run("pyright", *options, cwd=folder, PATH=f"{programs}{os.pathsep}{os.environ['PATH']}")
+    report: dict[str, Any] = json.loads(checked.stdout)["typeCompleteness"]
+    return report
 
 
 def test_the_comparison_sees_what_is_too_much_and_what_is_missing() -> None:

@@ -70,7 +70,7 @@ class DurableOrchestrationClient:
     ) -> None:
         self._payloads = payloads_of(payload_converter)
         payload = DurableClientPayload.decode(context)
-        self.task_hub_name = payload.task_hub_name
+        self.task_hub_name: str = payload.task_hub_name
         # An address that a person gave may be wrong; a binding's never is.
         self._checks_address = False
         self._context = context

@@ -101,8 +101,8 @@ class DurableEntity:
         class _Id:
             def __get__(self, instance: object, owner: type[Any]) -> EntityId: ...
 
-        signal = _Signals()
-        entity_id = _Id()
+        signal: _Signals = _Signals()
+        entity_id: _Id = _Id()
 
     @operation
     def delete(self) -> None:

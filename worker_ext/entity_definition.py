@@ -29,7 +29,9 @@ class OperationDefinition:
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         self.name = name
         self.function = function
-        self.parameters = {parameter.name: parameter for parameter in parameters_of(function)}
+        self.parameters: dict[str, inspect.Parameter] = {
+            parameter.name: parameter for parameter in parameters_of(function)
+        }
         self._signature = inspect.Signature(list(self.parameters.values()))
 
     @cached_property
@@ -111,7 +113,7 @@ class EntityDefinition:
 
     def __init__(self, cls: type[Any]) -> None:
         self.cls = cls
-        self.operations = {
+        self.operations: dict[str, OperationDefinition] = {
             name: OperationDefinition(name, member)
             for name, member in inspect.getmembers(cls)
             if callable(member) and getattr(member, MARK, False)

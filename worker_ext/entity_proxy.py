@@ -68,7 +68,7 @@ class EntityProxy(EntityOperations):
     def __init__(self, entity_id: EntityId, definition: EntityDefinition | None, send: Send, signal: Send) -> None:
         super().__init__(entity_id, definition, send)
         self.entity_id = entity_id
-        self.signal = EntityOperations(entity_id, definition, signal)
+        self.signal: EntityOperations = EntityOperations(entity_id, definition, signal)
 
 
 class EntityHandle(Generic[E]):
@@ -126,7 +126,7 @@ class SyncClientEntity(Generic[E]):
     def __init__(self, entity: ClientEntity[E], run: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._entity = entity
         self._run = run
-        self.entity_id = entity.entity_id
+        self.entity_id: EntityId = entity.entity_id
         self.signal: type[E] = entity.signals_through(run)
 
     def state(self) -> E | None:

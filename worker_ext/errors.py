@@ -118,9 +118,9 @@ class TaskFailedError(DurableError):
         self.reason = reason
         self.details = details
         found = _TYPE_IN_REASON.search(reason) if error_type is None else None
-        self.error_type = found.group(1) if found else error_type
-        self.error_message = found.group(2) if found else error_message
-        self.properties = properties or {}
+        self.error_type: str | None = found.group(1) if found else error_type
+        self.error_message: str | None = found.group(2) if found else error_message
+        self.properties: Mapping[str, object] = properties or {}
 
 
 class AppError(DurableError):

@@ -120,7 +120,7 @@ class ConverterSlot:
 
     def __init__(self, converter: PayloadConverter | None) -> None:
         self.converter = converter
-        self.payloads = payloads_of(converter)
+        self.payloads: Payloads = payloads_of(converter)
 
     def take_over(self, app: ConverterSlot) -> None:
         """Takes the app's converter where it has none of its own."""

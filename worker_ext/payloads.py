@@ -155,8 +155,8 @@ def _mismatch(found: str, expected_type: Any, strict: bool) -> None:
 class Payloads:
     """How values become JSON text and back: as this module says, unless the app has a converter."""
 
-    encode = staticmethod(codec.encode_value)
-    encode_for_apps = staticmethod(codec.encode_as_json)
+    encode: Callable[[Any], str] = staticmethod(codec.encode_value)
+    encode_for_apps: Callable[[Any], str] = staticmethod(codec.encode_as_json)
     """The same for text that apps of 1.7.0 see."""
 
     def decoder(self, expected_type: Any, *, is_checked: bool = False) -> Decoder | None:

@@ -40,6 +40,7 @@ class Branches:
     def __init__(self, schedule: Schedule, coroutine: Coroutine[Any, Any, Any]) -> None:
         self.schedule = schedule
         self.coroutine = coroutine
+        self.loop: DurableLoop
         self.loop = schedule.loop = DurableLoop(schedule)  # type: ignore[abstract]  # what it refuses is set by name
         self._main: Any = self.loop.create_task(coroutine, name="orchestrator")
         self._main.add_done_callback(lambda _: self._stop_all())

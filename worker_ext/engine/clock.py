@@ -9,6 +9,7 @@ Source: durable-functions JSON protocol, sections 4.4 and 4.10.2.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from datetime import UTC, datetime
 
 from worker_ext.protocol.codec import parse_timestamp
@@ -31,7 +32,7 @@ class ReplayClock:
 
     def __init__(self, begin: str) -> None:
         self._unread = [(START, begin)]
-        self.begin_batch = self._unread.append
+        self.begin_batch: Callable[[tuple[int, str]], None] = self._unread.append
         self._positions: list[int] = []
         self._times: list[datetime] = []
         self._now = datetime.min.replace(tzinfo=UTC)

@@ -120,7 +120,7 @@ class Relay:
     def __init__(self, future: asyncio.Future[Any], task: Task, waiting: dict[asyncio.Future[Any], Relay]) -> None:
         self._future = future
         self._waiting = waiting
-        self.task = task
+        self.task: Task = task
         waiting[future] = self
 
     def member_settled(self, member: Task) -> None:

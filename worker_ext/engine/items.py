@@ -105,7 +105,7 @@ class Group:
     __slots__ = ("_closed", "bare", "leaves")
 
     def __init__(self, leaves: list[Leaf]) -> None:
-        self.leaves = leaves
+        self.leaves: list[Leaf] = leaves
         self.bare: list[bool] | None = None
         self._closed = False
 
@@ -166,7 +166,7 @@ class Element:
     __slots__ = ("_passed_at", "_pinned", "action")
 
     def __init__(self, action: AnyAction, passed_at: Callable[[], int], pinned: Callable[[], bool]) -> None:
-        self.action = action
+        self.action: AnyAction = action
         self._passed_at = passed_at
         self._pinned = pinned
 
@@ -188,11 +188,11 @@ class Item:
 
     def __init__(self, template: Node | None, leaves: list[Leaf], waits: list[WaitTask]) -> None:
         self.template = template
-        self.groups = [Group(leaves)] if leaves else []
-        self.waits = waits
+        self.groups: list[Group] = [Group(leaves)] if leaves else []
+        self.waits: list[WaitTask] = waits
         self.consumed: list[tuple[int, WaitTask]] = []
         self.hidden_at: list[int] = []
-        self.form = ""
+        self.form: str = ""
         self._held_until: int | None = None
 
     def consume(self, wait: WaitTask) -> None:

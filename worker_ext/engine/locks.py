@@ -42,7 +42,7 @@ class LockTask(Leaf["HeldLocks"]):
 
     def __init__(self, executor: OrchestrationExecutor, entities: list[EntityId]) -> None:
         ids = {str(entity): EntityLock(entity.name.lower(), entity.key) for entity in entities}
-        self.ids = tuple(sorted(ids))
+        self.ids: tuple[str, ...] = tuple(sorted(ids))
         self._executor = executor
         super().__init__(executor.schedule, LockEntities(lock_set=tuple(ids[entity] for entity in self.ids)))
 
@@ -140,8 +140,8 @@ class CriticalSection:
 
     def __init__(self, request: LockTask, open_leaves: Iterable[Leaf] = ()) -> None:
         self.request = request
-        self.calls = [leaf for leaf in open_leaves if self._is_call(leaf.action)]
-        self.is_left = False
+        self.calls: list[Leaf] = [leaf for leaf in open_leaves if self._is_call(leaf.action)]
+        self.is_left: bool = False
         self._is_entered = False
 
     def _is_call(self, action: AnyAction) -> bool:

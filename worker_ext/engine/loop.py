@@ -139,7 +139,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self._starting: list[CallFuture] = []
         self._start_handle: ReadyHandle | None = None
         self._start_order = StartOrder()
-        self.next_number = itertools.count().__next__
+        self.next_number: Callable[[], int] = itertools.count().__next__
         self.waiting: dict[asyncio.Future[Any], Relay] = {}
         self.cancels_ahead = False
         self._futures: list[LoopFuture] = []
@@ -338,7 +338,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
         self._starting.append(call)
         return call
 
-    get_debug = staticmethod(bool)
+    get_debug: Callable[[], bool] = staticmethod(bool)
     """Debug mode is always off: it would read the clock. (`bool()` is False, and asyncio asks for every future.)"""
 
     def set_debug(self, enabled: bool) -> None:

@@ -88,8 +88,9 @@ class OrchestrationExecutor:
     def __init__(self, request: OrchestratorRequest) -> None:
         self.request = request
         begin, self._last_batch = _batch_bounds(request.history)
-        self.schedule = Schedule(request.instance_id, begin.timestamp, request.schema, _timer_limits(request))
+        self.schedule: Schedule = Schedule(request.instance_id, begin.timestamp, request.schema, _timer_limits(request))
         self.schedule.on_wait = self._deliver_buffered
+        self.input: Any
         self.input, carried = opened(request.input)
         self._carried: dict[str, deque[EventRaised]] = defaultdict(deque)
         if carried:
@@ -98,8 +99,8 @@ class OrchestrationExecutor:
             self._carried[event.name.lower()].append(event)
         if _has_any(request.history, EventSent):
             self.schedule.in_flight = InFlight(request.history)
-        self.ids = ReplaySafeIds(request.instance_id)
-        self.patches = Patches(self.schedule, request.history)
+        self.ids: ReplaySafeIds = ReplaySafeIds(request.instance_id)
+        self.patches: Patches = Patches(self.schedule, request.history)
         self.custom_status: str | None = None
         self.encode: Callable[[Any], str] = codec.encode_value
         self.on_unhandled: Callable[[str, BaseException], None] | None = None

@@ -141,15 +141,15 @@ class RetryTask(Task[T_co]):
         decode: Decoder | None = None,
     ) -> None:
         super().__init__(schedule)
-        self.options = options
+        self.options: RetryOptions = options
         self._decode = decode
-        self.action = action
-        self.attempt = attempt
+        self.action: AnyAction = action
+        self.attempt: CallActivity | CallSubOrchestrator = attempt
         self.item: Item | None = None
         self._attempts = 1
         self._error: Any = None
-        self.started = schedule.now
-        self.first = leaf_for(schedule, attempt, attempt.function_name, decode)
+        self.started: datetime = schedule.now
+        self.first: Leaf = leaf_for(schedule, attempt, attempt.function_name, decode)
         self.first.watch(self)
 
     @property
@@ -201,7 +201,7 @@ class SteppedTask(Task[T_co]):
 
     def __init__(self, schedule: Schedule, first: Leaf) -> None:
         super().__init__(schedule)
-        self.first = first
+        self.first: Leaf = first
         self._current: Task = first
         first.watch(self)
 

@@ -84,11 +84,17 @@ class Task(_Awaited[T_co]):
 
     __slots__ = ("_number", "_value", "_watcher", "_watchers", "at", "failed", "schedule", "settled", "through")
 
+    schedule: Schedule
+    settled: bool
+    failed: bool
+    at: int | None
+    through: bool
+
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.settled = self.through = self.failed = False
         self._value: Any = None
-        self.at: int | None = None
+        self.at = None
         self._watcher: Watcher | None = None
         self._watchers: list[Watcher] | None = None
         self._number: int | None = None
@@ -239,6 +245,10 @@ class Leaf(Task[T_co]):
 
     __slots__ = ("_text", "action", "id", "name")
 
+    action: AnyAction
+    id: int
+    name: str
+    at: int | None
     decode: Decoder = staticmethod(decode_value)
 
     def __init__(self, schedule: Schedule, action: AnyAction, name: str = "") -> None:
@@ -293,6 +303,8 @@ class TypedLeaf(Leaf[T_co]):
 
     __slots__ = ("decode",)
 
+    decode: Decoder
+
     def __init__(self, schedule: Schedule, action: AnyAction, name: str, decode: Decoder) -> None:
         super().__init__(schedule, action, name)
         self.decode = decode
@@ -309,6 +321,9 @@ class TimerTask(Leaf[None]):
     __slots__ = ("cancelled", "fire_at", "hidden")
 
     action: CreateTimer
+    fire_at: datetime
+    cancelled: bool
+    hidden: bool
 
     def __init__(self, schedule: Schedule, fire_at: datetime, *, hidden: bool = False) -> None:
         super().__init__(schedule, CreateTimer(fire_at=format_microseconds(fire_at)))
@@ -353,6 +368,12 @@ class WaitTask(Task[T_co]):
 
     __slots__ = ("action", "dropped", "entered", "key", "name")
 
+    action: WaitForExternalEvent
+    name: str
+    at: int | None
+    key: str
+    entered: bool
+    dropped: bool
     decode: Decoder = staticmethod(decode_value)
 
     def __init__(self, schedule: Schedule, name: str) -> None:
@@ -397,6 +418,8 @@ class TypedWait(WaitTask[T_co]):
 
     __slots__ = ("decode",)
 
+    decode: Decoder
+
     def __init__(self, schedule: Schedule, name: str, decode: Decoder) -> None:
         super().__init__(schedule, name)
         self.decode = decode
@@ -411,6 +434,9 @@ class CompoundTask(Task[T_co]):
     """
 
     __slots__ = ("members", "open")
+
+    members: list[Task]
+    open: int
 
     def __init__(self, schedule: Schedule, members: Sequence[Task]) -> None:
         super().__init__(schedule)
@@ -563,6 +589,9 @@ class LongTimerTask(Task[None]):
     """
 
     __slots__ = ("_chunk", "fire_at", "first")
+
+    fire_at: datetime
+    first: TimerTask
 
     def __init__(self, schedule: Schedule, fire_at: datetime) -> None:
         super().__init__(schedule)

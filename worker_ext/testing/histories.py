@@ -35,7 +35,7 @@ class HistoryBuilder:
         timer_interval: timedelta = timedelta(days=3),
     ) -> None:
         self.instance_id = instance_id
-        self.now = now
+        self.now: datetime = now
         self.events: list[Event] = []
         self._schema = schema
         self._limits = maximum_timer, timer_interval

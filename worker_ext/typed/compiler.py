@@ -61,7 +61,7 @@ class TypeReader:
     def __init__(self, hint: Any) -> None:
         compiler = _Compiler()
         self._walk = compiler.compile(hint)
-        self.is_plain = is_plain(hint)
+        self.is_plain: bool = is_plain(hint)
         self._decode: Callable[[str], Any] | None = None
         self._convert: Read | None = None
         if is_pydantic(hint):

@@ -24,7 +24,7 @@ class FaultError(Exception):
     def __init__(self, what: str, path: Iterable[str | int] = ()) -> None:
         super().__init__(what)
         self.what = what
-        self.path = list(path)
+        self.path: list[str | int] = list(path)
 
     def at(self, key: str | int) -> FaultError:
         """The same fault, one level further out."""
