@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -76,6 +77,13 @@ def write(app: Path, version: str) -> None:
 def set_host_json(app: Path, hub: str = "TestHub", **http: str) -> None:
     extensions = {"durableTask": {"hubName": hub}, "http": http}
     (app / "host.json").write_text(json.dumps({"version": "2.0", "extensions": extensions}))
+
+
+def workers_of_this_process() -> list[str]:
+    command = ["ps", "-A", "-o", "ppid=", "-o", "stat=", "-o", "args="]
+    listed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    own = [line for line in listed if line.split()[0] == str(os.getpid())]
+    return [line for line in own if "worker_ext.worker" in line and not line.split()[1].startswith("Z")]
 
 
 async def reloaded(host: Host, path: str) -> None:
@@ -179,6 +187,14 @@ class TestReload:
             assert (host.local.workers.pids, (await host.get("/api/one")).text) == (before, "one")
             (app / file).write_text("{}")
             await host.until(lambda: "has been loaded anew" in host.printed.getvalue(), "the reload")
+
+    async def test_a_host_that_is_stopped_meanwhile_leaves_no_worker(self, app: Path) -> None:
+        for pause in (0.05, 0.3, 0.6, 0.9):
+            async with run_host(app, reload=True) as host:
+                (app / "local.settings.json").write_text(json.dumps({"Values": {"PAUSE": str(pause)}}))
+                await host.until(lambda: "settings are read" in host.printed.getvalue(), "the reload to begin")
+                await asyncio.sleep(pause)
+            assert workers_of_this_process() == []
 
     async def test_a_database_that_cannot_be_opened_brings_the_old_settings_back(
         self, app: Path, monkeypatch: pytest.MonkeyPatch

@@ -192,16 +192,17 @@ class LocalHost:
     async def _replace_app(self, fresh: ServedApp) -> None:
         old = self._app
         assert old is not None
-        await old.stop()
-        self._app = fresh
         try:
+            await old.stop()
             await self._serve(fresh)
-        except BaseException:
+        except BaseException as error:
             await fresh.stop()
-            self._app = self._make_app(old.settings)
-            await self._app.launch(self._port)
-            await self._serve(self._app)
+            if isinstance(error, Exception):  # not where the host itself is stopped
+                self._app = self._make_app(old.settings)
+                await self._app.launch(self._port)
+                await self._serve(self._app)
             raise
+        self._app = fresh
         if fresh.settings.durable.hub_name != old.settings.durable.hub_name:
             hub, before = fresh.settings.durable.hub_name, old.settings.durable.hub_name
             self.console.warning(f"The task hub is {hub} now; the instances of {before} rest until it is that again.")
