@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -236,6 +237,39 @@ class TestStart:
         (host.app / "host.json").write_text('{"version": "2.0", "bogus": 1}')
         host.start()
         assert any("host.json: bogus: unknown setting, not used" in line for line in host.output)
+
+
+class TestLogs:
+    def test_as_json_every_line_is_an_entry(self, host: Command) -> None:
+        host.options.append("--json")
+        host.start()
+        instance_id = host.start_instance("breaks")
+        host.result(instance_id)
+
+        def entries() -> list[dict[str, str]]:
+            return [json.loads(line) for line in host.output]
+
+        failures = ["break_it", "breaks"]
+        wait_until(lambda: [e["function"] for e in entries() if "function" in e] == failures, "the failures", host.log)
+        found = [entry for entry in entries() if "function" in entry]
+        assert [(entry["level"], entry["instanceId"]) for entry in found] == [("error", instance_id)] * 2
+        assert found[0]["message"].startswith("failed: ValueError: boom")
+        assert all(entry.keys() >= {"time", "level", "message"} for entry in entries())
+
+    @pytest.mark.parametrize("options, shown", [([], False), (["--verbose"], True)])
+    def test_debug_entries_are_shown_on_request(
+        self, app: Path, host: Command, options: list[str], shown: bool
+    ) -> None:
+        source = (app / "function_app.py").read_text()
+        speaks = 'raise ValueError("boom")'
+        (app / "function_app.py").write_text(
+            source.replace(speaks, f'import logging; logging.debug("%s of it", "details"); {speaks}')
+        )
+        host.options += options
+        host.start()
+        host.result(host.start_instance("breaks"))
+        wait_until(lambda: any("breaks " in line for line in host.output), "the failure", host.log)
+        assert any("details of it" in line for line in host.output) is shown
 
 
 class TestEnd:

@@ -52,6 +52,23 @@ def test_a_terminal_gets_colours() -> None:
     assert b"[bad] news" in text
 
 
+@pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
+def test_functions_and_instances_have_colours_of_their_own() -> None:
+    import pty
+
+    master, slave = pty.openpty()
+    with os.fdopen(slave, "w") as terminal:
+        console = Console(terminal)
+        for instance_id in ("a", "b", "a"):
+            console.log("info", "packed", "ship", instance_id)
+    with os.fdopen(master, "rb") as seen:
+        lines = os.read(seen.fileno(), 10_000).decode().splitlines()
+    colours = [re.search(r"\x1b\[([\d;]+)mship (\w): ", line) for line in lines]
+    first, second, third = [found.groups() for found in colours if found is not None]
+    assert (first, second[1]) == (third, "b")
+    assert first[0] != second[0]
+
+
 def test_a_reader_that_goes_away_is_no_trouble() -> None:
     code = (
         "import sys, time\nfrom worker_ext.host.console import Console\nconsole = Console()\nsys.stdin.read()\n"
