@@ -34,13 +34,14 @@ class Console:
         as_json: Whether each entry is a JSON object, for programs to read.
 
     Attributes:
+        verbose: The same.
         levels: Which entries are shown; from information on until settings say otherwise.
     """
 
     def __init__(self, stream: TextIO | None = None, *, verbose: bool = False, as_json: bool = False) -> None:
         self.levels = LogLevels()
         self._stream = sys.stdout if stream is None else stream
-        self._verbose = verbose
+        self.verbose = verbose
         self._gone = False
         self._as_json = as_json
         self._rich = _rich_console(self._stream) if self._stream.isatty() and not as_json else None
@@ -57,7 +58,7 @@ class Console:
                 it names one, else that of the host.
         """
         category = category or (f"Function.{function}.User" if function else "Host")
-        if not self.levels.shows(level, category, verbose=self._verbose):
+        if not self.levels.shows(level, category, verbose=self.verbose):
             return
         now = datetime.now(UTC)
         time = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"

@@ -15,6 +15,8 @@ import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from msgspec.structs import replace
+
 from worker_ext.errors import HostError
 from worker_ext.host.console import Console
 from worker_ext.host.settings import LOCAL_SETTINGS, HostSettings, load_settings
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 ADDRESS = "127.0.0.1"
 RPC_PORT = 17071
 DATABASE_FOLDER = ".worker_ext"
+DEBUG_LOGGING = "PYTHON_ENABLE_DEBUG_LOGGING"
 IN_MEMORY = ":memory:"
 
 
@@ -150,6 +153,9 @@ class LocalHost:
 
         rpc_url = None if rpc is None else f"http://{ADDRESS}:{rpc.getsockname()[1]}/durabletask/"
         key = None if self._keys is None else self._keys.durable_key
+        if self.console.verbose or settings.log_levels.has_debug:
+            # Without it workers keep debug entries to themselves; the app's own settings win.
+            settings = replace(settings, environment={DEBUG_LOGGING: "1"} | settings.environment)
         return ServedApp(settings, self.console, Links(self.url, rpc_url, settings.durable.hub_name, key), self._keys)
 
     async def _serve(self, app: ServedApp) -> None:

@@ -43,6 +43,11 @@ class LogLevels(Struct, frozen=True):
         rank = _RANKS[_OWN[level]]
         return rank >= self._lowest(category.lower()) or (verbose and rank >= _RANKS["debug"])
 
+    @property
+    def has_debug(self) -> bool:
+        """Whether debug entries of any category are shown."""
+        return any(rank <= _RANKS["debug"] for rank in self.lowest.values())
+
     def _lowest(self, category: str) -> int:
         fitting = [name for name in self.lowest if name != _DEFAULT and f"{category}.".startswith(f"{name}.")]
         return self.lowest.get(max(fitting, key=len, default=_DEFAULT), _RANKS["information"])
