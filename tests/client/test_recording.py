@@ -7,6 +7,7 @@ the recording as they answer the payload, times apart.
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,23 @@ def test_a_recording_is_a_payload_with_its_turns_and_ids() -> None:
 def test_what_is_no_history_is_refused(history: Any, message: str) -> None:
     with pytest.raises(PayloadError, match=message):
         from_status({"historyEvents": history})
+
+
+@dataclass
+class Order:
+    number: int
+
+
+def test_a_decorated_function_is_replayed_as_its_decorator_says() -> None:
+    app = worker_ext.DFApp()
+
+    @app.orchestration_trigger(context_name="context", input_type=Order)
+    def ship(context: Any) -> int:
+        order: Order = context.get_input()
+        return order.number
+
+    turn = replay(ship, HistoryBuilder().started("ship", {"number": 17}))
+    assert (turn.error, turn.output) == (None, 17)
 
 
 def test_a_file_is_replayed(tmp_path: Path) -> None:

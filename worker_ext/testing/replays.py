@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from worker_ext.decorators.durable_app import DurableFunction
 from worker_ext.errors import OrchestrationFailedError
 from worker_ext.handlers import run_orchestrator
 from worker_ext.protocol.actions import AnyAction
@@ -52,6 +53,14 @@ def _value(raw: Any) -> Any:
     return decode_value(bytes(raw).decode()) if raw else None
 
 
+def _reply(orchestrator: Callable[[Any], Any], payload: str) -> str:
+    """What a worker would answer: a decorated function goes by what its decorator says, such as the input's type."""
+    if not isinstance(orchestrator, DurableFunction):
+        return run_orchestrator(payload, orchestrator)
+    reply: str = orchestrator.build().get_user_function()(payload)
+    return reply
+
+
 def _payload(history: HistoryBuilder | str | Path) -> str:
     if isinstance(history, Path):
         return history.read_text("utf-8")
@@ -62,7 +71,7 @@ def replay(orchestrator: Callable[[Any], Any], history: HistoryBuilder | str | P
     """Runs one turn of an orchestrator.
 
     Args:
-        orchestrator: The user's function.
+        orchestrator: The user's function, decorated or not.
         history: What happened so far: built, as the payload of the trigger, or the file of one, such as
             `worker-ext export` writes.
 
@@ -75,7 +84,7 @@ def replay(orchestrator: Callable[[Any], Any], history: HistoryBuilder | str | P
     """
     payload = _payload(history)
     try:
-        return Turn(OrchestratorState.decode(run_orchestrator(payload, orchestrator)))
+        return Turn(OrchestratorState.decode(_reply(orchestrator, payload)))
     except OrchestrationFailedError as failure:
         state = parse_failure(str(failure))
         assert state is not None, "a failure always carries the state"
