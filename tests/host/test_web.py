@@ -107,6 +107,37 @@ class TestRequests:
         assert (answer.status, answer.body) == (404, b"")
 
 
+class TestCallers:
+    """Whoever hangs up or speaks no HTTP is no news for the log."""
+
+    @pytest.mark.parametrize(
+        "path", ["/api/unrouted", "/runtime/webhooks/durabletask/orchestrators/x", "/admin/functions/unrouted"]
+    )
+    @pytest.mark.parametrize("body", [b'Content-Length: 100\r\n\r\n{"a', b"Transfer-Encoding: chunked\r\n\r\nzz\r\n"])
+    async def test_who_says_half_of_it_is_passed_over(
+        self, host: Host, caplog: pytest.LogCaptureFixture, path: str, body: bytes
+    ) -> None:
+        await self.say(host, f"POST {path} HTTP/1.1\r\nHost: x\r\n".encode() + body)
+        assert caplog.records == []
+
+    async def test_who_speaks_no_http_is_answered_400(self, host: Host, caplog: pytest.LogCaptureFixture) -> None:
+        assert (await self.say(host, b"garbage\r\n\r\n", hears=24)) == b"HTTP/1.0 400 Bad Request"
+        assert caplog.records == []
+
+    @staticmethod
+    async def say(host: Host, text: bytes, hears: int = 0) -> bytes:
+        """Sends bytes, hears so many, and hangs up."""
+        reader, writer = await asyncio.open_connection("127.0.0.1", int(host.url.rpartition(":")[2]))
+        writer.write(text)
+        await writer.drain()
+        answer = await reader.readexactly(hears)
+        writer.close()
+        await writer.wait_closed()
+        # Another request goes through the same loop, after what the first one has left to do.
+        assert (await host.get("/api/unrouted")).status == 200
+        return answer
+
+
 class TestAnswers:
     async def test_status_headers_and_bytes_are_the_functions(self, host: Host) -> None:
         answer = await host.post("/api/answer?status=418&type=image/png", b"\x89PNG\x00")

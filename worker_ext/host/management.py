@@ -100,7 +100,7 @@ class ManagementApi:
         handler, params = found
         try:
             return await handler(Call(request, params))
-        except web.HTTPException:  # an answer already, such as that of too long a body
+        except (web.HTTPException, ConnectionError):  # an answer already, such as 413; a caller who has gone
             raise
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it in the extension's form
             if not isinstance(error, HostError):

@@ -9,12 +9,14 @@ Source: worker protocol, section on the host's HTTP side in local development.
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
 from typing import Any, Protocol
 
 from aiohttp import web
+from aiohttp.http import HttpProcessingError
 
 from worker_ext.host.admin import AdminApi
 from worker_ext.host.console import Console
@@ -36,6 +38,8 @@ _HOME = """<!DOCTYPE html>
 <body><h1>The app is running</h1>
 <p>The local host of worker-ext serves it. <a href="/admin/host/status">Status</a></p></body></html>
 """
+
+_log = logging.getLogger(__name__)
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
@@ -103,7 +107,7 @@ class WebServer:
                 message, payload, protocol, writer, task, loop, client_max_size=self._settings.body_limit
             )
 
-        server = web.Server(handler, request_factory=make_request, access_log=None)
+        server = web.Server(_patient(handler), request_factory=make_request, access_log=None, logger=_log)
         runner = web.ServerRunner(server, shutdown_timeout=GRACE)
         await runner.setup()
         self._runners.append(runner)
@@ -182,6 +186,27 @@ class WebServer:
         except WorkerLostError as error:
             self._console.error(f"{function.name}: {error}")
             return web.Response(status=500)
+
+
+def _patient(handler: Handler) -> Handler:
+    """A handler that makes nothing of callers who hang up before they have said all."""
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except ConnectionError:
+            return web.Response(status=400)
+
+    return handle
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Whether the server's complaint is about us: callers who speak no HTTP are answered 400, which is enough."""
+    error = record.exc_info[1] if record.exc_info else None
+    return not isinstance(error, HttpProcessingError)
+
+
+_log.addFilter(_is_ours)
 
 
 def _below(path: str, base: str) -> str | None:
