@@ -47,7 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Skips on Core Tools what is the local host's alone."""
-    if config.getoption("--host") == FUNC:
+    if config.getoption("--host", LOCAL) == FUNC:
         for item in items:
             for marker in item.iter_markers("local_host"):
                 item.add_marker(pytest.mark.skip(reason=f"for the local host only: {marker.args[0]}"))
@@ -72,7 +72,7 @@ def new_func(request: pytest.FixtureRequest) -> Start:
 @pytest.fixture(scope="session")
 def new_host(request: pytest.FixtureRequest) -> Start:
     """Makes hosts of the kind that the caller chose, of an app and the path of a database."""
-    chosen = request.config.getoption("--host")
+    chosen = request.config.getoption("--host", LOCAL)
     return request.getfixturevalue("new_func") if chosen == FUNC else HostProcess  # type: ignore[no-any-return]
 
 
@@ -95,7 +95,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Runs every test of a sample on each worker; a module may list its own as `WORKERS`."""
     if "sample" in metafunc.fixturenames:
         workers = getattr(metafunc.module, "WORKERS", WORKERS)
-        if metafunc.config.getoption("--host") == FUNC:
+        if metafunc.config.getoption("--host", LOCAL) == FUNC:
             workers = [CORE_TOOLS]
         metafunc.parametrize("sample", workers, indirect=True, scope="module", ids=str)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -37,7 +38,7 @@ async def specialize(driver: WorkerDriver, app: Path) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=str)
 async def test_a_worker_serves_the_app_it_is_given(
-    case: Case, environments: Environments, code: Path, tmp_path: Path
+    case: Case, environments: Environments, code: Path, tmp_path: Path, repository: Path
 ) -> None:
     app = prepare(case, environments, code, tmp_path)
     config = read_worker_config(load_settings(app, environ={}).environment)
@@ -58,3 +59,14 @@ async def test_a_worker_serves_the_app_it_is_given(
         ]
         nothing = await driver.call("nothing", {"value": pb.TypedData()})
         assert (nothing.result.status, nothing.return_value.json) == (pb.StatusResult.Success, "null")
+        sample = repository / "bindings" / "durableClient" / "samples" / "local_host.json"
+        client = pb.TypedData(string=json.dumps(json.loads(sample.read_text())["request"]))
+        inputs = {
+            "msg": pb.TypedData(string='{"order": 1}'),
+            "starter" if case.model == "v1" else "client": client,
+        }
+        metadata = {"DequeueCount": pb.TypedData(string="2")}
+        told = await driver.call("from_queue", inputs, trigger_metadata=metadata)
+        assert told.result.status == pb.StatusResult.Success, told.result.exception
+        [out] = told.output_data
+        assert (out.name, json.loads(out.data.string)) == ("out", ["i", {"order": 1}, 2])

@@ -26,6 +26,15 @@ import worker_ext as df
 async def main(req: func.HttpRequest, starter: str) -> func.HttpResponse:
     return await work.{name}(req, df.DurableOrchestrationClient(starter))
 """
+_FROM_QUEUE = """
+import azure.functions as func
+import work
+import worker_ext as df
+
+def main(msg: func.QueueMessage, starter: str, out: func.Out[str]) -> None:
+    work.from_queue(msg, df.DurableOrchestrationClient(starter), out)
+"""
+_QUEUE = {"queueName": "q", "connection": "AzureWebJobsStorage"}
 _ACTIVITY = "from work import {name} as main\n"
 _ORCHESTRATOR = """
 import work
@@ -54,6 +63,14 @@ FUNCTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
     ),
     "counted": ([*_http("counters/{key}"), _binding("starter", "durableClient")], _CLIENT.format(name="counted")),
     "counter": ([_binding("context", "entityTrigger")], _ENTITY.format(name="counter")),
+    "from_queue": (
+        [
+            _binding("msg", "queueTrigger", **_QUEUE),
+            _binding("starter", "durableClient"),
+            _binding("out", "queue", "out", **_QUEUE),
+        ],
+        _FROM_QUEUE,
+    ),
     "about": (_http("about"), _ACTIVITY.format(name="about")),
     "total": ([_binding("numbers", "activityTrigger")], _TOTAL),
     **{

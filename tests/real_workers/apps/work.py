@@ -34,6 +34,11 @@ async def counted(req: func.HttpRequest, client: df.DurableOrchestrationClient) 
     return func.HttpResponse(json.dumps(found.entity_state), status_code=200 if found.entity_exists else 404)
 
 
+def from_queue(msg: func.QueueMessage, client: df.DurableOrchestrationClient, out: func.Out[str]) -> None:
+    """Tells through one binding what came by two others."""
+    out.set(json.dumps([client.create_http_management_payload("i")["id"], msg.get_json(), msg.dequeue_count]))
+
+
 def counter(context: df.DurableEntityContext) -> None:
     """Adds up, and refuses what is no number."""
     total = context.get_state(lambda: 0)

@@ -12,6 +12,8 @@ others = df.Blueprint()
 
 app.route("orchestrators/{functionName}", methods=["POST"])(app.durable_client_input("client")(work.start))
 app.route("counters/{key}")(app.durable_client_input("client")(work.counted))
+queue = {"queue_name": "q", "connection": "AzureWebJobsStorage"}
+app.queue_trigger("msg", **queue)(app.queue_output("out", **queue)(app.durable_client_input("client")(work.from_queue)))
 app.entity_trigger("context")(work.counter)
 app.route("about")(work.about)
 app.orchestration_trigger("context")(work.everything)
