@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
 import typing
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
@@ -335,6 +336,57 @@ def test_fields_that_the_type_does_not_have_are_left_out() -> None:
 )
 def test_plain_types_are_those_of_which_nothing_has_to_be_made(hint: Any, is_plain: bool) -> None:
     assert reader(hint).is_plain is is_plain
+
+
+class Tree(TypedDict):
+    name: str
+    branches: list[Tree]
+
+
+def upper(text: str) -> str:
+    return text.upper()
+
+
+@attrs.define
+class Loud:
+    text: str = attrs.field(converter=upper)
+    size: int = attrs.field(default=1, validator=attrs.validators.gt(0))
+
+
+@dataclasses.dataclass
+class Careless:
+    """Says what it does not mean, as much code does."""
+
+    name: str = None  # type: ignore[assignment]
+
+
+def test_a_type_may_contain_itself() -> None:
+    assert reader(Tree).is_plain
+    with pytest.raises(PayloadError) as caught:
+        reader(Tree).read({"name": "a", "branches": [{"name": 5, "branches": []}]})
+    assert (caught.value.where, caught.value.what) == ("$.branches[0].name", "Expected `str`, got `int`")
+
+
+@pytest.mark.skipif(sys.version_info < (3, 12), reason="`type` statements came with Python 3.12")
+def test_a_type_alias_may_contain_itself() -> None:
+    names: dict[str, Any] = {}
+    exec("type Words = dict[str, Words] | list[Words] | str", names)
+    assert reader(names["Words"]).read({"a": ["b", {}]}) == {"a": ["b", {}]}
+    with pytest.raises(PayloadError) as caught:
+        reader(names["Words"]).read({"a": ["b", {"c": 5}]})
+    assert (caught.value.where, caught.value.what) == ("$.a[1].c", "Expected `str`, got `int`")
+
+
+def test_attrs_converts_and_checks_fields() -> None:
+    assert reader(list[Loud]).read_text('[{"text": "a"}]') == [Loud("A")]
+    with pytest.raises(PayloadError, match=r"^\$\[0\]: 'size' must be > 0: 0$"):
+        reader(list[Loud]).read_text('[{"text": "a", "size": 0}]')
+
+
+def test_what_a_class_makes_itself_can_be_read() -> None:
+    assert reader(Careless).read_text(encode_value(Careless())) == Careless()
+    with pytest.raises(PayloadError, match=r"^\$\.name: Expected `str | null`, got `int`$"):
+        reader(Careless).read({"name": 5})
 
 
 def test_a_class_whose_fields_only_type_checkers_know_says_so() -> None:

@@ -23,7 +23,9 @@ from worker_ext.typed.hints import (
     SETS,
     UNIONS,
     fields_of,
+    has_converters,
     hints_of,
+    is_alias,
     is_plain,
     is_pydantic,
     kind_of,
@@ -67,7 +69,7 @@ class TypeReader:
         if is_pydantic(hint):
             self._decode = hint.__pydantic_validator__.validate_json
         elif compiler.is_native:
-            with contextlib.suppress(TypeError, KeyError):  # what msgspec cannot read after all is walked
+            with contextlib.suppress(TypeError, KeyError, RecursionError):  # what it cannot read is walked
                 self._decode = msgspec.json.Decoder(hint, dec_hook=in_struct).decode
                 if not compiler.has_any:
                     self._convert = functools.partial(msgspec.convert, type=hint, str_keys=True, dec_hook=in_struct)
@@ -145,9 +147,11 @@ class _Compiler:
     def __init__(self) -> None:
         self.is_native = True
         self.has_any = False
-        self._classes: dict[Any, Read] = {}
+        self._named: dict[Any, Read] = {}
 
     def compile(self, hint: Any) -> Read:
+        if is_alias(hint):
+            return self._once(hint, hint.__value__, self.compile)
         hint = unwrapped(hint)
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
         if hint in (Any, object) or isinstance(hint, typing.TypeVar):
@@ -164,7 +168,7 @@ class _Compiler:
             return container
         if not isinstance(origin or hint, type):
             raise UnreadableTypeError(f"values of type {name_of(hint)} cannot be made of JSON")
-        return self._class(hint)
+        return self._once(hint, hint, self._class)
 
     def _annotated(self, hint: Any, inner: Any) -> Read:
         """With what it is annotated by where msgspec understands that, such as `msgspec.Meta(gt=0)`."""
@@ -198,17 +202,19 @@ class _Compiler:
 
     # -- classes -----------------------------------------------------------------------------------------------------
 
-    def _class(self, hint: Any) -> Read:
-        if hint in self._classes:
-            return functools.partial(self._read_later, hint)  # the class contains itself
-        self._classes[hint] = codec.restore
-        read = self._classes[hint] = self._new_class(hint, typing.get_origin(hint) or hint)
+    def _once(self, name: Any, hint: Any, compile_: Callable[[Any], Read]) -> Read:
+        """Compiles what may contain itself."""
+        if name in self._named:
+            return functools.partial(self._read_later, name)
+        self._named[name] = codec.restore
+        read = self._named[name] = compile_(hint)
         return read
 
     def _read_later(self, hint: Any, value: JSON) -> Any:
-        return self._classes[hint](value)
+        return self._named[hint](value)
 
-    def _new_class(self, hint: Any, cls: type[Any]) -> Read:
+    def _class(self, hint: Any) -> Read:
+        cls = typing.get_origin(hint) or hint
         if callable(getattr(cls, "from_json", None)):
             self.is_native = False
             return custom_object(cls, self._fields_reader(hint, cls))
@@ -233,6 +239,7 @@ class _Compiler:
         fields = fields_of(hint, cls)
         if fields is None:
             return None
+        self.is_native &= not has_converters(cls)
         return object_of(cls, [(field, self.compile(field.hint)) for field in fields])
 
     def _named_tuple(self, hint: Any, cls: Any) -> Read:

@@ -64,7 +64,7 @@ def unwrapped(hint: Any) -> Any:
             hint = hint.__supertype__
         elif typing.get_origin(hint) in _QUALIFIERS:
             hint = typing.get_args(hint)[0]
-        elif type(hint).__name__ == "TypeAliasType":
+        elif is_alias(hint):
             hint = hint.__value__
         elif isinstance(hint, typing.TypeVar) and hint.__bound__ is not None:
             hint = hint.__bound__
@@ -84,6 +84,13 @@ def is_pydantic(cls: Any) -> bool:
 
 def is_plain(hint: Any) -> bool:
     """Whether values of a type are JSON values as they stand."""
+    return _is_plain(hint, ())
+
+
+def _is_plain(hint: Any, inside: tuple[Any, ...]) -> bool:
+    if hint in inside:  # a type that contains itself
+        return True
+    inside = (*inside, hint)
     hint = unwrapped(hint)
     if hint is None or hint in PLAIN or isinstance(hint, typing.TypeVar):
         return True
@@ -91,11 +98,11 @@ def is_plain(hint: Any) -> bool:
     if origin is typing.Literal:
         return all(type(argument) in PLAIN for argument in arguments)
     if origin is typing.Annotated:
-        return is_plain(arguments[0])
+        return _is_plain(arguments[0], inside)
     if origin in UNIONS or origin in LISTS or origin in DICTS:
-        return all(map(is_plain, arguments))
+        return all(_is_plain(argument, inside) for argument in arguments)
     if typing.is_typeddict(origin):
-        return all(map(is_plain, hints_of(hint, origin).values()))
+        return all(_is_plain(field, inside) for field in hints_of(hint, origin).values())
     return False
 
 
@@ -131,6 +138,21 @@ def has_fields(cls: type[Any]) -> bool:
     )
 
 
+def _or_default(hint: Any, default: object) -> Any:
+    """The type of a field; None is one of its values where it is the default, whatever the annotation says."""
+    return typing.Optional[hint] if default is None else hint  # noqa: UP045 - the type may be text
+
+
+def has_converters(cls: type[Any]) -> bool:
+    """Whether attrs changes what the fields of a class are given, which msgspec passes by."""
+    return any(field.converter is not None for field in getattr(cls, "__attrs_attrs__", ()))
+
+
+def is_alias(hint: Any) -> bool:
+    """Whether it is a type that a `type` statement names."""
+    return type(hint).__name__ == "TypeAliasType"
+
+
 def fields_of(hint: Any, cls: type[Any]) -> list[Field] | None:
     """The fields of a dataclass, an attrs class or a TypedDict; None of anything else."""
     if typing.is_typeddict(cls):
@@ -141,7 +163,7 @@ def fields_of(hint: Any, cls: type[Any]) -> list[Field] | None:
         return [
             Field(
                 field.name,
-                hints[field.name],
+                _or_default(hints[field.name], field.default),
                 field.init and field.default is missing and field.default_factory is missing,
                 field.name if field.init else None,
             )
@@ -152,7 +174,7 @@ def fields_of(hint: Any, cls: type[Any]) -> list[Field] | None:
         return [
             Field(
                 field.name,
-                hints.get(field.name, Any if field.type is None else field.type),
+                _or_default(hints.get(field.name, Any if field.type is None else field.type), field.default),
                 field.init and repr(field.default) == "NOTHING",
                 (getattr(field, "alias", None) or field.name.lstrip("_")) if field.init else None,
             )
