@@ -191,6 +191,22 @@ def test_a_value_is_written_as_plain_json_and_read_by_its_type(hint: Any, value:
     assert (read, type(read)) == (value, type(value))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        Item(float("nan")),
+        [None, Item(float("inf"), parts=[])],
+        {"a": Box(Box(float("-inf")))},
+        {1.5, float("nan")},
+        Label("a", None),
+        [None, Item(1.5, parts=[Item(2.5)])],
+    ],
+    ids=repr,
+)
+def test_floats_that_json_has_no_spelling_for_are_written_as_the_standard_library_does(value: Any) -> None:
+    assert ("null" in encode_value(value)) == ("None" in str(value))
+
+
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(typed_values())
 def test_any_value_of_any_type_survives_the_wire(typed_value: tuple[Any, Any]) -> None:

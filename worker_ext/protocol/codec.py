@@ -19,15 +19,17 @@ Source: durable-functions JSON protocol (encoding levels of inputs and results);
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
 import re
 import sys
 import sysconfig
-from collections.abc import Iterator
+from collections.abc import Callable, Hashable, Iterator
 from datetime import UTC, datetime, timedelta
 from enum import Enum, EnumMeta
+from functools import lru_cache
 from types import ModuleType
 from typing import Any, TypeAlias
 
@@ -35,7 +37,7 @@ import msgspec
 import orjson
 
 from worker_ext.errors import PayloadError
-from worker_ext.protocol.plain_values import as_json, with_text_keys
+from worker_ext.protocol.plain_values import TEXTS, as_json, with_text_keys, writer_of
 
 JSON: TypeAlias = Any
 """A JSON value as Python objects: dict, list, str, int, float, bool or None."""
@@ -50,6 +52,7 @@ ENVELOPE = frozenset({"__class__", "__module__", "__data__"})
 """The members of a custom object."""
 
 _STRICT_VARIABLE = "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING"
+_JSON_TYPES = (dict, list, tuple, str, int, float)
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _FAST_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 _TOO_DEEP = f"the value is nested too deeply: {MAX_DEPTH} levels at most, fewer where the stack is full. Flatten it"
@@ -218,8 +221,10 @@ def _may_hold_custom_enum(value: Any) -> bool:
     nothing is imported, goes unseen until then.
     """
     global _modules_without_enums  # noqa: PLW0603 - a cache of what the process holds
+    modules = len(sys.modules)
+    if modules == _modules_without_enums:
+        return False
     if _modules_without_enums >= 0:
-        modules = len(sys.modules)
         _modules_without_enums = -1 if any(map(_is_custom_enum, _subclasses(Enum))) else modules
     return _modules_without_enums < 0 and _has_custom_enum(value)
 
@@ -241,21 +246,35 @@ def _has_non_finite(value: Any) -> bool:
         return not math.isfinite(value)
     if isinstance(value, dict):
         return any(map(_has_non_finite, value.values()))
-    if isinstance(value, list | tuple):
+    if isinstance(value, list | tuple | set | frozenset):
         return any(map(_has_non_finite, value))
-    return type(value) not in _ATOMS
+    if dataclasses.is_dataclass(value):
+        return any(_has_non_finite(getattr(value, field.name)) for field in dataclasses.fields(value))
+    return type(value) not in _ATOMS and not isinstance(value, TEXTS)
 
 
 def _envelope(value: Any) -> Any:
     """What the fast encoder writes for a type it does not know."""
-    if isinstance(value, dict | list | tuple | str | int | float):
+    writer = _plain_writer(type(value))  # type: ignore[arg-type]
+    if writer is not None:
+        written = writer(value, _custom_object)
+    elif isinstance(value, _JSON_TYPES):
         raise TypeError("a subclass of a JSON type is written by the standard library")
-    if strict_typing():
+    elif strict_typing():
         raise TypeError("whether a custom object is the whole value, the standard library's way shows")
-    custom = _custom_object(value)
-    if _may_hold_custom_enum(custom):
+    else:
+        written = _custom_object(value)
+    if len(sys.modules) != _modules_without_enums and _may_hold_custom_enum(written):
         raise TypeError("an enum with a `to_json` is written by the standard library")
-    return custom
+    return written
+
+
+@lru_cache(maxsize=4096)
+def _plain_writer(cls: Hashable) -> Callable[[Any, Any], Any] | None:
+    """What writes values of a class that is no custom object."""
+    if not isinstance(cls, type) or issubclass(cls, _JSON_TYPES) or hasattr(cls, "to_json"):
+        return None
+    return writer_of(cls)
 
 
 def _plainly(value: Any) -> Any:

@@ -31,7 +31,8 @@ import msgspec
 Write = Callable[[Any], Any]
 """Turns a value that JSON has no kind for into one that it has, or into a container of such values."""
 
-_TEXTS = (date, time, timedelta, UUID, Decimal, bytes, bytearray)
+TEXTS = (date, time, timedelta, UUID, Decimal, bytes, bytearray)
+"""Types whose values are text in JSON."""
 _JSON_KEYS = (str, int, float, type(None))
 
 
@@ -45,25 +46,46 @@ def as_json(value: Any, write: Write) -> Any:
     Raises:
         TypeError: It is of no type that can be written.
     """
-    if isinstance(value, Enum):
-        return value.value
-    if isinstance(value, _TEXTS):
-        return msgspec.to_builtins(value)
-    if isinstance(value, Set | deque):
-        return list(value) if isinstance(value, deque) else _sorted(value, write)
-    if hasattr(value, "__pydantic_serializer__"):
-        return value.__pydantic_serializer__.to_python(value, mode="json", by_alias=True, round_trip=True)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
-    if isinstance(value, msgspec.Struct):
-        return msgspec.to_builtins(value, str_keys=True, enc_hook=write)
-    if hasattr(value, "__attrs_attrs__") and not isinstance(value, type):
-        return {field.name: getattr(value, field.name) for field in value.__attrs_attrs__}
     cls = type(value)
-    raise TypeError(
-        f"a value of type {cls.__module__}.{cls.__qualname__} cannot be written as JSON. Pass plain JSON values, make "
-        "the class a dataclass, or give it `to_json(obj)` and `from_json(data)`"
-    )
+    writer = writer_of(cls)
+    if writer is None:
+        raise TypeError(
+            f"a value of type {cls.__module__}.{cls.__qualname__} cannot be written as JSON. Pass plain JSON values, "
+            "make the class a dataclass, or give it `to_json(obj)` and `from_json(data)`"
+        )
+    return writer(value, write)
+
+
+def writer_of(cls: type[Any]) -> Callable[[Any, Write], Any] | None:
+    """What writes values of a class; None where nothing does."""
+    if issubclass(cls, Enum):
+        return lambda value, write: value.value
+    if issubclass(cls, TEXTS):
+        return lambda value, write: msgspec.to_builtins(value)
+    if issubclass(cls, deque):
+        return lambda value, write: list(value)
+    if issubclass(cls, Set):
+        return _sorted
+    if hasattr(cls, "__pydantic_serializer__"):
+        return _write_model
+    if issubclass(cls, msgspec.Struct):
+        return lambda value, write: msgspec.to_builtins(value, str_keys=True, enc_hook=write)
+    if dataclasses.is_dataclass(cls):
+        return _fields_writer([field.name for field in dataclasses.fields(cls)])
+    if hasattr(cls, "__attrs_attrs__"):
+        return _fields_writer([field.name for field in cls.__attrs_attrs__])
+    return None
+
+
+def _write_model(value: Any, write: Write) -> Any:
+    return value.__pydantic_serializer__.to_python(value, mode="json", by_alias=True, round_trip=True)
+
+
+def _fields_writer(names: list[str]) -> Callable[[Any, Write], Any]:
+    def writer(value: Any, write: Write) -> dict[str, Any]:
+        return {name: getattr(value, name) for name in names}
+
+    return writer
 
 
 def _sorted(value: Set[Any], write: Write) -> list[Any]:
@@ -92,7 +114,7 @@ def _key(key: Any) -> Any:
         key = key.value
     if isinstance(key, _JSON_KEYS):
         return key
-    if isinstance(key, _TEXTS):
+    if isinstance(key, TEXTS):
         return msgspec.to_builtins(key)
     raise TypeError(
         f"a key of type {type(key).__module__}.{type(key).__qualname__} cannot be written as JSON. Use text"
