@@ -13,7 +13,7 @@ import msgspec
 from worker_ext import payloads
 from worker_ext.engine.entity import EntityExecutor
 from worker_ext.errors import OrchestratorError
-from worker_ext.protocol.codec import decode_plain, decode_value, encode_value
+from worker_ext.protocol.codec import decode_plain, decode_value, encode_value, restore
 from worker_ext.protocol.entity import EntityBatchRequest, EntityId, EntityName, Signal
 
 if TYPE_CHECKING:
@@ -122,7 +122,10 @@ class DurableEntityContext:
         text = self._executor.check_open().input
         if text is None:
             return None
-        return self._payloads.read(expected_type, decode_plain(text))
+        value = decode_plain(text)
+        if expected_type is None and self._payloads is payloads.PLAIN:  # the same, for the most frequent case
+            return decode_value(value) if isinstance(value, str) else restore(value)
+        return self._payloads.read(expected_type, value)
 
     @overload
     def get_state(self, initializer: Callable[[], Any] | None = None, expected_type: None = None) -> Any: ...
@@ -141,7 +144,9 @@ class DurableEntityContext:
             PayloadError: The state holds a custom object that cannot be made.
             TypeError: The initializer cannot be called; or typing is strict, and the state is of another type.
         """
-        state = self._executor.get_state(self._payloads.decoder(expected_type) or decode_value)
+        is_usual = expected_type is None and self._payloads is payloads.PLAIN
+        decode = decode_value if is_usual else self._payloads.decoder(expected_type)
+        state = self._executor.get_state(decode or decode_value)
         if state is not None or initializer is None:
             return state
         if not callable(initializer):

@@ -19,7 +19,6 @@ Source: durable-functions JSON protocol (encoding levels of inputs and results);
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
 import os
@@ -53,6 +52,8 @@ ENVELOPE = frozenset({"__class__", "__module__", "__data__"})
 
 _STRICT_VARIABLE = "AZURE_FUNCTIONS_DURABLE_STRICT_TYPING"
 _JSON_TYPES = (dict, list, tuple, str, int, float)
+_ARRAYS = (list, tuple, set, frozenset)
+_TEXTS = frozenset({*TEXTS, datetime})
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _FAST_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 _TOO_DEEP = f"the value is nested too deeply: {MAX_DEPTH} levels at most, fewer where the stack is full. Flatten it"
@@ -242,15 +243,20 @@ def _is_custom_enum(cls: type) -> bool:
 
 def _has_non_finite(value: Any) -> bool:
     """Whether a float that JSON has no spelling for (the fast encoder writes null) is somewhere in the value."""
+    kind = type(value)
+    if kind in _ATOMS:
+        return kind is float and not math.isfinite(value)
     if isinstance(value, float):
         return not math.isfinite(value)
     if isinstance(value, dict):
         return any(map(_has_non_finite, value.values()))
-    if isinstance(value, list | tuple | set | frozenset):
+    if isinstance(value, _ARRAYS):
         return any(map(_has_non_finite, value))
-    if dataclasses.is_dataclass(value):
-        return any(_has_non_finite(getattr(value, field.name)) for field in dataclasses.fields(value))
-    return type(value) not in _ATOMS and not isinstance(value, TEXTS)
+    if isinstance(value, Enum):
+        return _has_non_finite(value.value) or hasattr(kind, "to_json")
+    if hasattr(kind, "__dataclass_fields__") and hasattr(value, "__dict__"):
+        return any(map(_has_non_finite, value.__dict__.values()))
+    return kind not in _TEXTS  # of anything else nothing is known
 
 
 def _envelope(value: Any) -> Any:
