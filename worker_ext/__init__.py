@@ -13,7 +13,7 @@ import importlib
 import typing
 
 if typing.TYPE_CHECKING:
-    from worker_ext import flow
+    from worker_ext import flow, limits
     from worker_ext.client import DurableOrchestrationClient
     from worker_ext.context import DurableOrchestrationContext
     from worker_ext.decorators import Blueprint, DFApp
@@ -70,6 +70,7 @@ __all__ = [
     "Task",
     "TaskFailedError",
     "flow",
+    "limits",
     "operation",
     "replace_durable_functions",
 ]
