@@ -1,6 +1,7 @@
 """Flow helpers, each in an `async def` orchestrator and in its generator twin: the same actions, the same outcome."""
 
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -119,6 +120,11 @@ class TestTimeout:
         assert isinstance(turn.error, TimeoutError)
 
 
+@dataclass
+class Approval:
+    by: str
+
+
 @both
 class TestCollect:
     def approvals(self, timeout: timedelta | None) -> Helper:
@@ -128,6 +134,22 @@ class TestCollect:
         history = begun().batch().raised("Approval", 1).raised("other", 0).batch().raised("approval", 2)
         assert not replay(style(self.approvals(None)), history).is_done
         assert replay(style(self.approvals(None)), history.raised("approval", 3)).output == [1, 2, 3]
+
+    def test_each_payload_is_read_as_the_type_that_is_named(self, style: Style) -> None:
+        def approvals(context: Context) -> flow.Flow[Any]:
+            return flow.collect(context, "approval", 2, expected_type=Approval)
+
+        async def waits(context: Context) -> Any:
+            return [approval.by.upper() for approval in await approvals(context)]
+
+        def yields(context: Context) -> Generator[Any, Any, Any]:
+            return [approval.by.upper() for approval in (yield from approvals(context))]
+
+        history = begun().batch().raised("approval", {"by": "ann"}).raised("approval", {"by": "bob"})
+        assert replay(waits if style is awaited else yields, history).output == ["ANN", "BOB"]
+        error = replay(style(approvals), begun().batch().raised("approval", {"by": 7})).error
+        assert isinstance(error, df.PayloadError)
+        assert "$.by" in str(error)
 
     def test_too_few_in_time_are_an_error_that_has_them(self, style: Style) -> None:
         history = begun().timer_created(0).batch().raised("approval", 1).raised("approval", 2)

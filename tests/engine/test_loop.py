@@ -5,10 +5,11 @@ import contextlib
 import contextvars
 import gc
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future as ThreadFuture
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -1218,3 +1219,31 @@ class TestErrorsThatNobodyAwaits:
         assert "Exception in callback" in line
         assert line.endswith("division by zero")
         assert caplog.records[0].name == self.WHERE
+
+
+def test_the_example_of_the_readme_does_what_it_says(repository: Path) -> None:
+    section = (repository / "README.md").read_text(encoding="utf-8").split("## Orchestrators in asyncio")[1]
+    code = section.split("```python")[1].split("```")[0]
+    functions: dict[str, Any] = {"df": df, "asyncio": asyncio, "timedelta": timedelta, "app": df.DFApp()}
+    exec(code, functions)
+    history = HistoryBuilder().started("deliver", {"items": ["a", "b"], "id": 7, "customer": "Ann"})
+
+    def leaves(actions: Iterable[AnyAction]) -> list[str]:
+        found = []
+        for action in actions:
+            found += leaves(getattr(action, "compound_actions", ()))
+            if isinstance(action, CallActivity | CreateTimer):
+                found.append(getattr(action, "function_name", "timer"))
+        return found
+
+    assert leaves(replay(functions["deliver"], history).actions) == ["pack", "pack"]
+    history.scheduled("pack", 0).scheduled("pack", 1).batch().completed(1, "B").completed(0, "A")
+    assert leaves(replay(functions["deliver"], history).actions)[2:] == ["call_courier", "timer"]
+    history.scheduled("call_courier", 2).timer_created(3, timedelta(hours=1)).batch(timedelta(hours=1)).completed(
+        2, "c"
+    )
+    history.timer_fired(3).scheduled("remind", 4).batch().completed(4).timer_created(5, timedelta(days=2))
+    assert not replay(functions["deliver"], history).is_done
+    late = history.batch(timedelta(days=2)).timer_fired(5)
+    assert leaves(replay(functions["deliver"], late).actions)[-1] == "cancel_courier"
+    assert replay(functions["deliver"], late.scheduled("cancel_courier", 6).batch().completed(6)).output == ["A", "B"]
