@@ -60,7 +60,7 @@ class Branches:
         for _ in range(STEPS):
             if not ready:
                 schedule.joins = False
-                handle = args = None  # a traceback may keep this frame, and so the task and its error
+                handle = callback = args = context = None  # a traceback may keep this frame, and so the task
                 return self._main_done() and not self.loop.pending()
             handle = ready.popleft()
             if handle:
