@@ -180,3 +180,27 @@ def test_entities_always_log(caplog: pytest.LogCaptureFixture) -> None:
     batch = {"self": {"name": "counter", "key": "k"}, "exists": False, "state": None, "batch": [operation] * 2}
     run_entity(json.dumps(batch), counter)
     assert caplog.messages == ["counted", "counted"]
+
+
+@both
+def test_code_that_is_only_closed_until_the_next_turn_is_silent(
+    orchestrator: Program, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its `finally` runs with every turn."""
+    replay(orchestrator, after_a().scheduled("B", 1).batch())
+    assert "after B" not in caplog.messages
+
+
+def test_what_is_said_of_a_result_that_has_just_come_is_heard_once(caplog: pytest.LogCaptureFixture) -> None:
+    """It may be read before the code that waits for it goes on."""
+
+    def orchestrator(context: Context) -> Generator[Any, Any, Any]:
+        yield context.task_all([context.call_activity("A", expected_type=int)])
+        yield context.call_activity("B")
+
+    came = begun().scheduled("A", 0).batch().completed(0, "x")
+    replay(orchestrator, came)
+    assert [message.partition(",")[0] for message in caplog.messages] == ["expected a value of type <class 'int'>"]
+    caplog.clear()
+    replay(orchestrator, came.scheduled("B", 1).batch().completed(1))
+    assert caplog.messages == []

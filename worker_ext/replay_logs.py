@@ -51,7 +51,7 @@ class _RecordFactory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._inner(*args, **kwargs)
         executor = _turns.executor
-        if executor is not None and (executor.is_replaying or not executor.is_running):  # or only lets its code go
+        if executor is not None and not executor.is_news:
             record.levelno = _UNSEEN
         return record
 

@@ -115,7 +115,7 @@ class OrchestrationExecutor:
         self._preserve = False
         self._live = False
         self._played = False
-        self._running = False
+        self._running = self._is_closing = False
         self._ended = False
         self._output: Any = None
         self._error: BaseException | None = None
@@ -152,7 +152,9 @@ class OrchestrationExecutor:
         self._end_stuck()
         if self._branches is not None:
             self._branches.report(is_over=self._ended)
+        self._is_closing = True
         self._let_go()
+        self._is_closing = False
         output = self._encoded_output()
         error = self.error
         return OrchestratorState(
@@ -197,6 +199,11 @@ class OrchestrationExecutor:
     def is_replaying(self) -> bool:
         """Whether the code that runs now has run in an earlier turn."""
         return self._played or not self._live
+
+    @property
+    def is_news(self) -> bool:
+        """Whether what happens now is no replay, and no code that is only closed until the next turn."""
+        return self._live and not self._played and not self._is_closing
 
     # -- used by the context -----------------------------------------------------------------------------------------
 
