@@ -182,3 +182,17 @@ def test_an_entity_has_a_span_for_each_operation_and_a_failed_one_says_why(expor
     assert {(span.attributes or {})["durabletask.task.instance_id"] for span in exporter.get_finished_spans()} == {
         "@counter@k"
     }
+
+
+def test_a_provider_that_is_out_of_order_costs_no_turn(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(TracerProvider):
+        def get_tracer(self, *args: Any, **options: Any) -> Any:
+            return object()
+
+    provider = Broken()
+    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    assert replay(ship, rested()).is_done
+    assert caplog.messages == ["the spans of instance 'abc' could not be written"]
+    provider.shutdown()

@@ -9,6 +9,7 @@ Source: names and attributes are those of the Durable Task libraries; see `worke
 
 from __future__ import annotations
 
+import logging
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -42,6 +43,9 @@ if TYPE_CHECKING:
     from worker_ext.protocol.orchestrator import OrchestratorState
 
 
+_log = logging.getLogger("worker_ext.orchestrator")
+
+
 class TurnTrace:
     """One turn of an orchestration, as its trace sees it: `with TurnTrace(executor) as turn: ...; turn.ended(state)`.
 
@@ -52,6 +56,7 @@ class TurnTrace:
         self._executor = executor
         self._tracer = tracing.tracer_of_app()
         self._token: Token[Any] | None = None
+        self._started: ExecutionStarted | None = None
         if self._tracer is not None:
             events = executor.request.history
             self._started = next((event for event in events if isinstance(event, ExecutionStarted)), None)
@@ -66,9 +71,15 @@ class TurnTrace:
 
     def ended(self, state: OrchestratorState) -> None:
         """Writes the spans of the steps that the turn saw end, and that of the orchestration if it has ended."""
-        tracer, started, executor = self._tracer, self._started if self._tracer else None, self._executor
-        if tracer is None or started is None or host_writes_spans(started):
+        if self._tracer is None or self._started is None or host_writes_spans(self._started):
             return
+        try:
+            self._write(self._tracer, self._started, state)
+        except Exception:  # noqa: BLE001 - whatever is wrong with a trace must not cost the turn; it is logged
+            _log.exception("the spans of instance %r could not be written", self._executor.request.instance_id)
+
+    def _write(self, tracer: Tracer, started: ExecutionStarted, state: OrchestratorState) -> None:
+        executor = self._executor
         writer = _Writer(tracer, started, executor.request.history, executor.request.instance_id)
         is_hidden = {leaf.id for leaf in executor.schedule.leaves if getattr(leaf, "hidden", False)}
         for event in writer.new_events():
