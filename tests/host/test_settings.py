@@ -194,6 +194,10 @@ class TestHostJson:
                 "httpSettings.useForwardedHost: expected `bool`, found {}",
             ),
             (
+                {"overridableExistingInstanceStates": "None"},
+                'overridableExistingInstanceStates: expected "AnyState" or "NonRunningStates", found "None"',
+            ),
+            (
                 {"hubName": "a"},
                 'hubName: expected 3 to 45 letters and digits that start with a letter, found "a"',
             ),
@@ -216,7 +220,7 @@ class TestHostJson:
 
     def test_another_version_is_refused(self, app: App) -> None:
         app.host_json({"version": "1.0"})
-        assert app.refusal().startswith("host.json: version: ")
+        assert app.refusal() == 'host.json: version: expected "2.0", found "1.0"'
 
     def test_a_syntax_error_is_refused_with_its_line(self, app: App) -> None:
         app.host_json('{\n  "version": "2.0",\n  "é": x\n}')

@@ -17,7 +17,7 @@ import sys
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -383,7 +383,18 @@ def _convert(path: Path, members: object, shape: type[_T], origins: Mapping[str,
         place = path_below.lstrip(".")
         source = f"environment variable {origins[place]}" if place in origins else str(path)
         expected = what.partition(", got ")[0].replace("Expected", "expected")
+        if expected.startswith("Invalid enum value"):
+            expected = f"expected {_choices(shape, place)}"
         raise HostError(f"{source}: {place or 'the file'}: {expected}, found {_found(members, place)}") from None
+
+
+def _choices(shape: type[Struct], place: str) -> str:
+    """The values that a setting may have, where it may have but a few."""
+    kind: Any = shape
+    for name in place.split("."):
+        kind = next(field.type for field in msgspec.structs.fields(kind) if field.encode_name == name)
+    values = [value for part in get_args(kind) for value in ([part] if isinstance(part, str) else get_args(part))]
+    return " or ".join(json.dumps(value) for value in sorted(values))
 
 
 def _found(members: object, place: str) -> str:
