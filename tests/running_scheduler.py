@@ -9,8 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from scripted_gateway import ScriptedGateway
-
+from worker_ext.host.gateway import WorkerGateway
 from worker_ext.host.scheduler import Scheduler
 from worker_ext.host.settings import DurableSettings
 from worker_ext.host.store import Store
@@ -19,7 +18,7 @@ LIMIT = 20.0
 
 
 @asynccontextmanager
-async def running(path: Path, gateway: ScriptedGateway, **settings: Any) -> AsyncIterator[Scheduler]:
+async def running(path: Path, gateway: WorkerGateway, **settings: Any) -> AsyncIterator[Scheduler]:
     store = Store(path, "Hub")
     scheduler = Scheduler(store, gateway, DurableSettings(**settings))
     try:

@@ -467,11 +467,16 @@ class TestRewind:
         answer = await host.post(f"{API}/instances/nosuch/rewind?reason=x")
         assert (answer.status, answer.json) == (404, 'No orchestration with instance ID "$nosuch" found.')
 
-    async def test_it_is_not_there_yet(self, host: Host, instance_id: str) -> None:
+    async def test_a_failed_instance_goes_on(self, host: Host, instance_id: str) -> None:
         await begin(host, "breaks", instance_id)
         await reach(host, instance_id, "Failed")
         answer = await host.post(f"{API}/instances/{instance_id}/rewind?reason=x")
-        assert (answer.status, answer.json["ExceptionType"]) == (501, "System.NotImplementedException")
+        assert (answer.status, answer.body, answer.headers["Content-Length"]) == (202, b"", "0")
+        assert "Content-Type" not in answer.headers
+        await reach(host, instance_id, "Failed")
+        shown = (await host.get(f"{API}/instances/{instance_id}?showHistory=true")).json
+        rewound = [event for event in shown["historyEvents"] if event["EventType"] == "ExecutionRewound"]
+        assert [event["Reason"] for event in rewound] == ["x"]
 
 
 async def test_what_nobody_has_foreseen_is_told_in_the_long_form(

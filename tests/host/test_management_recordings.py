@@ -27,7 +27,7 @@ DIFFERENCES = {
     "raise bad": WORDS,
     "entity badjson": WORDS,
     "restart same id while running": "the recording's store let go of a live instance; states that run are protected",
-    "rewind failed": "the text names the store",
+    "rewind failed": "the recording's store could not rewind, this one can",
 }
 
 # Method, path below the base and status of an answer: the schema of its body. The first that fits counts.

@@ -44,8 +44,6 @@ from worker_ext.protocol.traces import trace_context
 _log = logging.getLogger(__name__)
 
 _RESTART_UNKNOWN = "InstanceId does not match a valid orchestration instance."
-_NO_REWIND = "Rewind is not supported by the underlying storage provider."
-_NO_REWIND_HERE = "The method RewindAsync is not supported by the SQLite storage provider."
 
 
 class ManagementApi:
@@ -245,7 +243,7 @@ class ManagementApi:
         instance = await self._engine.get(call.instance_id)
         if instance is None:
             return json_answer(404, f'No orchestration with instance ID "${call.instance_id}" found.')
-        if instance.status != "Failed":
-            what = 'but only orchestrations in the "Failed" state can be rewound.'
-            return json_answer(412, f"This orchestration has status {instance.status}, {what}")
-        return long_error(501, _NO_REWIND, _NO_REWIND_HERE, "System.NotImplementedException")
+        if instance.status == "Failed" and await self._engine.rewind(call.instance_id, call.query.get("reason")):
+            return web.Response(status=202)
+        what = 'but only orchestrations in the "Failed" state can be rewound.'
+        return json_answer(412, f"This orchestration has status {instance.status}, {what}")

@@ -154,6 +154,23 @@ class TurnRecord(Struct, kw_only=True):
     messages: Sequence[NewMessage] = ()
 
 
+class RewindRecord(Struct, frozen=True, kw_only=True):
+    """A failed instance that goes on from an earlier point.
+
+    Attributes:
+        execution_id: The execution that has failed; `new_execution_id` goes on.
+        events: The text of its history from now on.
+        message: The text of the event that wakes it.
+    """
+
+    instance_id: str
+    execution_id: str
+    new_execution_id: str
+    events: str
+    message: str
+    at: datetime
+
+
 class TurnResult(Struct, frozen=True):
     """What a turn has set in motion: the activities as stored, and the instances that have something to do."""
 

@@ -26,6 +26,7 @@ from worker_ext.host.orchestration_turns import OrchestrationTurns
 from worker_ext.host.records import OVER, Instance, NewMessage
 from worker_ext.host.redelivery import Redelivery
 from worker_ext.host.rendering import parse_events, render
+from worker_ext.host.rewinder import Rewinder
 from worker_ext.host.settings import DurableSettings
 from worker_ext.host.store import InstanceExistsError, Store
 from worker_ext.host.timer_delivery import TimerDelivery
@@ -71,6 +72,7 @@ class Scheduler:
         self._functions = AppFunctions(gateway)
         self._background = Background()
         redelivery = Redelivery(self._background)
+        self._rewinder = Rewinder(store)
         self._waiters = CompletionWaiters(store)
         self._timers = TimerDelivery(store, self._background, redelivery, self._wake)
         self._activities = ActivityRunner(
@@ -159,6 +161,13 @@ class Scheduler:
     async def resume(self, instance_id: str, reason: str | None) -> bool:
         """Asks an instance to go on; whether it exists and is not over."""
         return await self._post(instance_id, ExecutionResumed(reason=reason, timestamp=format_timestamp(_now())))
+
+    async def rewind(self, instance_id: str, reason: str | None) -> bool:
+        """Lets a failed instance go on from before its failure, with its failed children; whether it had failed."""
+        rewound = await self._rewinder.rewind(instance_id, reason)
+        for woken in rewound:
+            self._wake(woken)
+        return bool(rewound)
 
     async def get(self, instance_id: str) -> Instance | None:
         """An instance's status."""

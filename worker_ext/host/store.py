@@ -27,6 +27,7 @@ from worker_ext.host.records import (
     Instance,
     NewInstance,
     NewMessage,
+    RewindRecord,
     StoredMessage,
     TurnRecord,
     TurnResult,
@@ -135,6 +136,19 @@ class Store:
         """Leaves a message for an instance; whether it exists and is not over."""
         at = datetime.now(UTC)
         return message.instance_id in await self._database.run(lambda connection: self._post(connection, message, at))
+
+    async def rewind(self, records: Sequence[RewindRecord]) -> None:
+        """Lets failed instances go on from an earlier point, all of them or none.
+
+        Raises:
+            StaleTurnError: One of them is not that failed execution any more.
+        """
+
+        def job(connection: sqlite3.Connection) -> None:
+            for record in records:
+                self._rewind(connection, record)
+
+        await self._database.run(job)
 
     async def get(self, instance_id: str) -> Instance | None:
         """One instance."""
@@ -457,6 +471,28 @@ class Store:
         # What the old execution had started answers to nobody.
         connection.execute("DELETE FROM timers WHERE instance_key = ? AND execution_id = ?", (key, turn.execution_id))
         connection.execute("DELETE FROM messages WHERE instance_key = ? AND execution_id = ?", (key, turn.execution_id))
+
+    def _rewind(self, connection: sqlite3.Connection, record: RewindRecord) -> None:
+        row = connection.execute(
+            "UPDATE instances SET execution_id = ?, status = ?, updated_at = ?"
+            " WHERE hub_key = ? AND instance_id = ? AND execution_id = ? AND status = ? RETURNING instance_key",
+            (
+                record.new_execution_id,
+                int(OrchestrationStatus.RUNNING),
+                _stamp(record.at),
+                self._hub_key,
+                record.instance_id,
+                record.execution_id,
+                int(OrchestrationStatus.FAILED),
+            ),
+        ).fetchone()
+        if row is None:
+            raise StaleTurnError(f"instance {record.instance_id} has changed while it was to be rewound")
+        key = row[0]
+        connection.execute("UPDATE payloads SET output = NULL WHERE instance_key = ?", (key,))
+        connection.execute("DELETE FROM history WHERE instance_key = ?", (key,))
+        connection.execute("INSERT INTO history (instance_key, turn, events) VALUES (?, 0, ?)", (key, record.events))
+        self._insert_message(connection, key, record.new_execution_id, record.message)
 
     def _send(self, connection: sqlite3.Connection, turn: TurnRecord, execution_id: str) -> list[str]:
         woken = []

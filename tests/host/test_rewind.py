@@ -1,0 +1,296 @@
+"""Rewinding failed instances: programs on the real engine, scheduler and store, with activities that break."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from program_gateway import ProgramGateway
+from running_scheduler import LIMIT, outcome, running, until
+
+import worker_ext as df
+from worker_ext.host import redelivery
+from worker_ext.host.scheduler import Scheduler
+
+Context = df.DurableOrchestrationContext
+Program = Generator[Any, Any, Any]
+RETRY = df.RetryOptions(1, 2)
+
+
+@dataclass
+class Bench:
+    """Activities that can be broken, and what became of the programs."""
+
+    broken: set[str] = field(default_factory=set)
+    side_effects: list[str] = field(default_factory=list)
+
+    def work(self, name: str) -> str:
+        if name in self.broken:
+            raise ValueError(f"{name} is broken")
+        self.side_effects.append(name)
+        return name.upper()
+
+
+def chain(context: Context) -> Program:
+    first = yield context.call_activity("work", "a")
+    second = yield context.call_activity("work", "b")
+    return [first, second, (yield context.call_activity("work", "c"))]
+
+
+def fan_out(context: Context) -> Program:
+    return (yield context.task_all([context.call_activity("work", name) for name in "abcd"]))
+
+
+def retries(context: Context) -> Program:
+    first = yield context.call_activity("work", "a")
+    second = yield context.call_activity_with_retry("work", RETRY, "b")
+    return [first, second]
+
+
+def retries_side_by_side(context: Context) -> Program:
+    return (yield context.task_all([context.call_activity_with_retry("work", RETRY, name) for name in "abc"]))
+
+
+def cleans_up(context: Context) -> Program:
+    first = yield context.call_activity("work", "a")
+    try:
+        return [first, (yield context.call_activity("work", "b"))]
+    except df.TaskFailedError:
+        yield context.call_activity("work", "cleanup")
+        raise
+
+
+def handles(context: Context) -> Program:
+    try:
+        yield context.call_activity("work", "optional")
+    except df.TaskFailedError:
+        context.set_custom_status("without it")
+    first = yield context.call_activity("work", "a")
+    return [first, (yield context.call_activity("work", "b"))]
+
+
+def waits_first(context: Context) -> Program:
+    value = yield context.wait_for_external_event("go")
+    yield context.create_timer(context.current_utc_datetime + timedelta(milliseconds=5))
+    return [value, (yield context.call_activity("work", "b"))]
+
+
+def parent(context: Context) -> Program:
+    first = yield context.call_activity("work", "a")
+    return [first, (yield context.call_sub_orchestrator("chain"))]
+
+
+def grandparent(context: Context) -> Program:
+    return (yield context.call_sub_orchestrator("parent", instance_id="the-parent"))
+
+
+def parent_with_retry(context: Context) -> Program:
+    return (yield context.call_sub_orchestrator_with_retry("chain", RETRY))
+
+
+def locks(context: Context) -> Program:
+    counter = df.EntityId("counter", "k")
+    with (yield context.lock_entities(counter)):
+        yield context.call_entity(counter, "add", 1)
+        return (yield context.call_activity("work", "b"))
+
+
+def counter(context: df.DurableEntityContext) -> None:
+    total = context.get_state(lambda: 0) + (context.get_input() or 0)
+    context.set_state(total)
+    context.set_result(total)
+
+
+PROGRAMS = {
+    function.__name__: function
+    for function in (
+        chain,
+        fan_out,
+        retries,
+        retries_side_by_side,
+        cleans_up,
+        handles,
+        waits_first,
+        parent,
+        grandparent,
+        parent_with_retry,
+        locks,
+    )
+}
+
+
+@pytest.fixture(autouse=True)
+def _short_delays(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(redelivery, "_FIRST_DELAY", 0.001)
+
+
+async def fail(scheduler: Scheduler, name: str) -> None:
+    await scheduler.start_instance(name, None, "i")
+    if name == "waits_first":
+        await scheduler.raise_event("i", "go", '"now"')
+    assert (await outcome(scheduler, "i"))[0] == "Failed"
+
+
+@pytest.mark.parametrize(
+    "name, broken, result, ran_twice",
+    [
+        pytest.param("chain", "b", ["A", "B", "C"], [], id="a chain"),
+        pytest.param("chain", "a", ["A", "B", "C"], [], id="a chain at its first step"),
+        pytest.param("fan_out", "bd", ["A", "B", "C", "D"], [], id="several side by side"),
+        pytest.param("retries", "b", ["A", "B"], [], id="a retried activity"),
+        pytest.param("retries_side_by_side", "ac", ["A", "B", "C"], [], id="retried activities side by side"),
+        pytest.param("cleans_up", "b", ["A", "B"], [], id="a handler that works and gives up"),
+        pytest.param("waits_first", "b", ["now", "B"], [], id="after an event and a timer"),
+        pytest.param("parent", "b", ["A", ["A", "B", "C"]], ["a"], id="a failed child"),
+        pytest.param("grandparent", "c", ["A", ["A", "B", "C"]], ["a"], id="a failed child of a failed child"),
+        pytest.param("parent_with_retry", "c", ["A", "B", "C"], ["a", "b"], id="a retried child"),
+    ],
+)
+async def test_a_rewound_instance_repeats_only_what_failed(
+    tmp_path: Path, name: str, broken: str, result: Any, ran_twice: list[str]
+) -> None:
+    bench = Bench(set(broken))
+    gateway = ProgramGateway(PROGRAMS, {"work": bench.work})
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await fail(scheduler, name)
+        bench.broken.clear()
+        assert await scheduler.rewind("i", "it is mended") is True
+        assert await outcome(scheduler, "i") == ("Completed", result)
+    done = [name for name in bench.side_effects if name != "cleanup"]
+    assert sorted(done) == sorted([*set(done), *ran_twice])
+
+
+async def test_a_handled_failure_stays_handled(tmp_path: Path) -> None:
+    bench = Bench({"optional", "b"})
+    gateway = ProgramGateway(PROGRAMS, {"work": bench.work})
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await fail(scheduler, "handles")
+        bench.broken.clear()
+        await scheduler.rewind("i", None)
+        assert await outcome(scheduler, "i") == ("Completed", ["A", "B"])
+    assert bench.side_effects == ["a", "b"]
+
+
+async def test_a_critical_section_is_done_again_as_a_whole(tmp_path: Path) -> None:
+    """Its locks went when the instance failed."""
+    bench = Bench({"b"})
+    gateway = ProgramGateway(PROGRAMS, {"work": bench.work}, {"counter": counter})
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await fail(scheduler, "locks")
+        bench.broken.clear()
+        await scheduler.rewind("i", None)
+        assert await outcome(scheduler, "i") == ("Completed", "B")
+        await scheduler.start_instance("locks", None, "another")
+        assert await outcome(scheduler, "another") == ("Completed", "B")
+        found = await scheduler.read_entity("counter", "k")
+    assert found is not None
+    assert found.state == "3"
+
+
+async def test_an_instance_that_failed_by_itself_goes_on_with_mended_code(tmp_path: Path) -> None:
+    code: dict[str, Callable[[Context], Any]] = {}
+
+    def breaks(context: Context) -> Program:
+        first = yield context.call_activity("work", "a")
+        raise ValueError(f"cannot use {first}")
+
+    def mended(context: Context) -> Program:
+        return ((yield context.call_activity("work", "a")), (yield context.call_activity("work", "b")))
+
+    bench = Bench()
+    code["program"] = breaks
+    async with running(tmp_path / "hub.db", ProgramGateway(code, {"work": bench.work})) as scheduler:
+        await fail(scheduler, "program")
+        code["program"] = mended
+        await scheduler.rewind("i", None)
+        assert await outcome(scheduler, "i") == ("Completed", ["A", "B"])
+    assert bench.side_effects == ["a", "b"]
+
+
+async def test_an_instance_that_failed_by_changed_code_goes_on_when_the_code_is_put_back(tmp_path: Path) -> None:
+    def asks(context: Context) -> Program:
+        first = yield context.call_activity("work", "a")
+        value = yield context.wait_for_external_event("go")
+        return [first, value, (yield context.call_activity("work", "b"))]
+
+    def changed(context: Context) -> Program:
+        yield context.create_timer(context.current_utc_datetime)
+
+    bench, code = Bench(), {"program": asks}
+    gateway = ProgramGateway(code, {"work": bench.work})
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await scheduler.start_instance("program", None, "i")
+        await until(lambda: len(gateway.payloads.get("i", ())) == 2)
+        code["program"] = changed
+        await scheduler.raise_event("i", "go", "7")
+        assert (await outcome(scheduler, "i"))[0] == "Failed"
+        code["program"] = asks
+        await scheduler.rewind("i", None)
+        assert await outcome(scheduler, "i") == ("Completed", ["A", 7, "B"])
+    assert bench.side_effects == ["a", "b"]
+
+
+async def test_it_may_fail_and_be_rewound_again(tmp_path: Path) -> None:
+    bench = Bench({"b"})
+    async with running(tmp_path / "hub.db", ProgramGateway(PROGRAMS, {"work": bench.work})) as scheduler:
+        await fail(scheduler, "chain")
+        for reason in ("first", "second"):
+            await scheduler.rewind("i", reason)
+            assert (await outcome(scheduler, "i"))[0] == "Failed"
+        bench.broken.clear()
+        await scheduler.rewind("i", "third")
+        assert await outcome(scheduler, "i") == ("Completed", ["A", "B", "C"])
+
+
+async def test_the_history_keeps_the_request_and_has_a_new_execution(tmp_path: Path) -> None:
+    bench = Bench({"b"})
+    gateway = ProgramGateway(PROGRAMS, {"work": bench.work})
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await fail(scheduler, "chain")
+        before = gateway.payloads["i"][-1]["history"]
+        bench.broken.clear()
+        await scheduler.rewind("i", "it is mended")
+        await outcome(scheduler, "i")
+    payload = next(
+        payload for payload in gateway.payloads["i"] if any(e["EventType"] == 21 for e in payload["history"])
+    )
+    events = payload["history"]
+    assert [event["EventType"] for event in events] == [12, 0, 4, 13, 12, 5, 13, 12, 13, 12, 21]
+    assert events[-1] == {
+        "EventType": 21,
+        "Reason": "it is mended",
+        "ParentExecutionId": None,
+        "InstanceId": None,
+        "ParentTraceContext": None,
+        "EventId": -1,
+        "IsPlayed": False,
+        "Timestamp": events[-1]["Timestamp"],
+    }
+    executions = {history[1]["OrchestrationInstance"]["ExecutionId"] for history in (before, events)}
+    assert len(executions) == 2
+    assert payload["isReplaying"] is True
+
+
+async def test_a_child_that_is_gone_is_started_anew(tmp_path: Path) -> None:
+    bench = Bench({"b"})
+    gateway = ProgramGateway(PROGRAMS, {"work": bench.work})
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await scheduler.start_instance("grandparent", None, "i")
+        assert (await outcome(scheduler, "i"))[0] == "Failed"
+        assert await scheduler._store.queries.purge_one("the-parent") == "Failed"
+        bench.broken.clear()
+        await scheduler.rewind("i", None)
+        assert await outcome(scheduler, "i") == ("Completed", ["A", ["A", "B", "C"]])
+
+
+@pytest.mark.parametrize("name", ["chain", None])
+async def test_what_has_not_failed_is_not_rewound(tmp_path: Path, name: str | None) -> None:
+    async with running(tmp_path / "hub.db", ProgramGateway(PROGRAMS, {"work": Bench().work})) as scheduler:
+        if name is not None:
+            await scheduler.start_instance(name, None, "i")
+            await scheduler.wait_for_completion("i", LIMIT)
+        assert await scheduler.rewind("i", None) is False
