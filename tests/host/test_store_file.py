@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import json
 import signal
 import sqlite3
 import subprocess
@@ -16,6 +18,8 @@ from worker_ext.errors import HostError
 from worker_ext.host import database
 from worker_ext.host.database import MEMORY, Database, DatabaseError, FileLock
 from worker_ext.host.migrations import APPLICATION_ID, MIGRATIONS
+from worker_ext.host.settings import load_settings
+from worker_ext.host.store import Store
 
 
 @pytest.fixture
@@ -61,6 +65,16 @@ def test_the_file_is_in_wal_mode_with_foreign_keys(opened: Database) -> None:
         return [connection.execute(f"PRAGMA {name}").fetchone()[0] for name in names]
 
     assert opened.run_now(pragmas) == ["wal", 1, 1, 2]
+
+
+@pytest.mark.parametrize("synchronous, level", [("NORMAL", 1), ("FULL", 2)])
+def test_commits_are_flushed_as_host_json_says(tmp_path: Path, synchronous: str, level: int) -> None:
+    settings = {"extensions": {"durableTask": {"storageProvider": {"synchronous": synchronous}}}}
+    (tmp_path / "host.json").write_text(json.dumps(settings))
+    found = load_settings(tmp_path, environ={}).durable.storage_provider.synchronous
+    opened = Database(tmp_path / "hub.db", found)
+    assert opened.run_now(lambda connection: connection.execute("PRAGMA synchronous").fetchone()) == (level,)
+    opened.close()
 
 
 async def test_a_database_in_memory_needs_no_file() -> None:
@@ -201,6 +215,14 @@ def test_a_killed_process_leaves_every_commit_and_no_lock(path: Path) -> None:
 STEP = ("CREATE TABLE extra (id INTEGER PRIMARY KEY)",)
 
 
+def dump(path: Path) -> list[tuple[str, str]]:
+    """The tables and indexes of a file."""
+    connection = sqlite3.connect(path)
+    rows = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+    connection.close()
+    return rows
+
+
 def test_an_older_file_is_brought_up_to_date(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Database(path).close()
     monkeypatch.setattr(database, "MIGRATIONS", (*MIGRATIONS, STEP))
@@ -209,6 +231,40 @@ def test_an_older_file_is_brought_up_to_date(path: Path, monkeypatch: pytest.Mon
     assert opened.run_now(lambda connection: connection.execute("SELECT COUNT(*) FROM extra").fetchone()) == (0,)
     opened.close()
     assert marks == (APPLICATION_ID, len(MIGRATIONS) + 1)
+
+
+@pytest.mark.parametrize("version", range(1, len(MIGRATIONS)))
+async def test_a_file_of_every_earlier_version_goes_on_with_what_it_holds(path: Path, version: int) -> None:
+    connection = sqlite3.connect(path)
+    for statement in itertools.chain.from_iterable(MIGRATIONS[:version]):
+        connection.execute(statement)
+    connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.execute("INSERT INTO hubs VALUES (1, 'Hub')")
+    connection.execute("INSERT INTO instances VALUES (1, 1, 'i', 'e', 'Ship', NULL, 0, NULL, NULL, 1000000, 2000000)")
+    connection.execute("INSERT INTO payloads VALUES (1, '7', NULL)")
+    connection.execute("INSERT INTO messages VALUES (5, 1, NULL, '{}')")
+    connection.commit()
+    connection.close()
+    store = Store(path, "Hub")
+    found, waiting = await store.get("i"), await store.waiting_instances()
+    upgraded = dump(path)
+    store.close()
+    Store(path.with_name("new.db"), "Hub").close()
+    assert (found.input if found else None, waiting, header(path)) == ("7", ["i"], (APPLICATION_ID, len(MIGRATIONS)))
+    assert upgraded == dump(path.with_name("new.db"))
+
+
+async def test_a_store_that_has_become_read_only_refuses_and_writes_nothing(opened: Database, path: Path) -> None:
+    await opened.run(lambda connection: connection.execute("PRAGMA query_only = ON").fetchone())
+    with pytest.raises(DatabaseError) as refusal:
+        await opened.run(lambda connection: connection.execute("INSERT INTO hubs (name) VALUES ('half')"))
+    assert str(refusal.value) == (
+        f"{path}: attempt to write a readonly database. Make the file and its folder writable"
+    )
+    reader = sqlite3.connect(path)
+    assert reader.execute("SELECT COUNT(*) FROM hubs").fetchone() == (0,)
+    reader.close()
 
 
 def test_a_step_that_fails_leaves_the_file_at_the_version_it_had(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

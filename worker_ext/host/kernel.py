@@ -122,12 +122,14 @@ def fail(
     batch: Batch,
     text: str,
     *,
+    error_type: str | None = None,
     functions: KnownFunctions,
     options: EngineOptions,
     now: datetime,
 ) -> Turn:
-    """The end of an instance whose orchestrator cannot be run; `text` says why."""
-    return _decide(history, batch, Decision(fault=text), functions, options, now, _no_id)
+    """The end of an instance whose orchestrator cannot be run; `text` says why, `error_type` names it for a status."""
+    details = None if error_type is None else FailureDetails(error_type=error_type, error_message=text)
+    return _decide(history, batch, Decision(fault=text, failure_details=details), functions, options, now, _no_id)
 
 
 def _no_id() -> str:
@@ -149,7 +151,7 @@ def _decide(
     end: _End | None = None
     is_cut_off = True
     if decision.fault is not None:
-        end = _failed(batch.started, decision.fault, decision.stack)
+        end = _failed(batch.started, decision.fault, decision.stack, decision.failure_details)
     else:
         try:
             replay.run(history[seen:])

@@ -22,6 +22,7 @@ from worker_ext.host.console import Console
 from worker_ext.host.settings import LOCAL_SETTINGS, HostSettings, load_settings
 
 if TYPE_CHECKING:
+    from worker_ext.host.database import Synchronous
     from worker_ext.host.keys import Keys
     from worker_ext.host.scheduler import Scheduler
     from worker_ext.host.served_app import ServedApp
@@ -76,7 +77,7 @@ class LocalHost:
         self._rpc: socket.socket | None = None
         self._keys: Keys | None = None
         self._store: Store | None = None
-        self._place: tuple[str, str] | None = None
+        self._place: tuple[str, str, Synchronous] | None = None
         self._app: ServedApp | None = None
 
     @property
@@ -236,7 +237,7 @@ class LocalHost:
         from worker_ext.host.store import Store
 
         database = _database(settings, self._db)
-        place = database, settings.durable.hub_name
+        place = database, settings.durable.hub_name, settings.durable.storage_provider.synchronous
         if self._store is None or self._place != place:
             self._close_store()
             if self._db is None:

@@ -19,6 +19,7 @@ from worker_ext.host.suspects import Suspects
 from worker_ext.host.turn_effects import NOTHING, TurnEffects
 from worker_ext.host.turn_records import fill
 from worker_ext.host.turns import Batch, EngineOptions, TimerLimits, Turn, Waiting
+from worker_ext.host.versions import VersionRejectedError, mismatch
 from worker_ext.protocol.codec import format_timespan
 from worker_ext.protocol.history import ExecutionStarted, ExecutionTerminated, HistoryEvent
 from worker_ext.protocol.orchestrator import OrchestratorState
@@ -58,6 +59,7 @@ class OrchestrationTurns:
         self._gateway = gateway
         self._functions = functions
         self._suspects = suspects
+        self._settings = settings
         self._options = EngineOptions(
             timers=timers,
             max_actions=settings.max_orchestration_actions,
@@ -142,6 +144,16 @@ class OrchestrationTurns:
         functions = self._functions.known
         if not functions.has_orchestration(batch.started.name):
             return kernel.fail_unknown(history, batch, functions=functions, options=self._options, now=_now())
+        if (reason := self._mismatch(batch)) is not None:
+            return kernel.fail(
+                history,
+                batch,
+                reason,
+                error_type="VersionMismatch",
+                functions=functions,
+                options=self._options,
+                now=_now(),
+            )
         if self._suspects.has(instance_id) and any(isinstance(event, ExecutionTerminated) for event in batch.events):
             reply = _NOTHING_MORE
         elif (verdict := self._suspects.verdict(instance_id)) is not None:
@@ -163,6 +175,18 @@ class OrchestrationTurns:
             new_id=_new_execution_id,
             progress=progress,
         )
+
+    def _mismatch(self, batch: Batch) -> str | None:
+        """Why an instance fails for its version.
+
+        Raises:
+            VersionRejectedError: The app does not run it, and it is to wait.
+        """
+        settings = self._settings
+        reason = mismatch(batch.started.version, settings.default_version, settings.version_match_strategy)
+        if reason is not None and settings.version_failure_strategy == "Reject":
+            raise VersionRejectedError(f"{reason}; it waits for an app that runs it (versionFailureStrategy is Reject)")
+        return reason
 
 
 def _waiting(message: StoredMessage) -> Waiting:

@@ -12,6 +12,7 @@ from worker_ext.host.background import Background
 from worker_ext.host.gateway import WorkerLostError
 from worker_ext.host.loss_log import Loss, LossLog
 from worker_ext.host.suspects import Suspects
+from worker_ext.host.versions import VersionRejectedError
 
 _log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Redelivery:
             if self.suspects.verdict(key) is not None:
                 return 0.0  # it fails next, which is told then
             self._losses.add(Loss(kind, what, delay, self.suspects.has(key)), str(error))
+        elif isinstance(error, VersionRejectedError):
+            _log.warning("%s is looked at again in %.1f s: %s", what, delay, error)
         else:
             _log.error("%s is delivered again in %.1f s", what, delay, exc_info=error)
         return delay

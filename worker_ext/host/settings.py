@@ -24,6 +24,7 @@ from msgspec import Meta, Struct
 
 from worker_ext.errors import HostError, PayloadError
 from worker_ext.host.log_levels import LogLevels
+from worker_ext.host.versions import FailureStrategy, MatchStrategy
 from worker_ext.protocol.codec import fault_of, parse_timespan
 from worker_ext.protocol.jsonc import read_json_object
 
@@ -49,8 +50,14 @@ _IGNORED: dict[str, str] = {
     "extensions.http": "dynamicThrottlesEnabled hsts",
     "extensions.durableTask": "allowEntityMessageReorder appLeaseOptions entityMessageReorderWindowInMinutes"
     " extendedSessionIdleTimeoutInSeconds extendedSessionsEnabled grpcHttpClientTimeout maxGrpcMessageSizeInBytes"
-    " notifications rollbackEntityOperationsOnExceptions storageProvider throwStatusExceptionsOnRaiseEvent tracing"
-    " useAppLease useGracefulShutdown versionFailureStrategy versionMatchStrategy",
+    " notifications rollbackEntityOperationsOnExceptions throwStatusExceptionsOnRaiseEvent tracing"
+    " useAppLease useGracefulShutdown",
+    "extensions.durableTask.storageProvider": "allowReplayingTerminalInstances connectionName connectionStringName"
+    " controlQueueBatchSize controlQueueBufferThreshold controlQueueVisibilityTimeout createDatabaseIfNotExists"
+    " fetchLargeMessagesAutomatically maxQueuePollingInterval partitionCount partitionTableOperationTimeout"
+    " queueClientMessageEncoding schemaName taskEventLockTimeout trackingStoreConnectionName"
+    " trackingStoreNamePrefix type useInstanceTableEtag useLegacyPartitionManagement"
+    " useTablePartitionManagement workItemQueueVisibilityTimeout",
     "logging": "applicationInsights console fileLoggingMode",
     "Host": "LocalHttpsPort",
 }
@@ -73,11 +80,19 @@ class DurableHttpSettings(Struct, frozen=True, kw_only=True, rename="camel"):
     use_forwarded_host: bool = False
 
 
+class StorageSettings(Struct, frozen=True, kw_only=True, rename="camel"):
+    """`extensions.durableTask.storageProvider`: what concerns the database file of this host."""
+
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+
+
 class DurableSettings(Struct, frozen=True, kw_only=True, rename="camel"):
     """`extensions.durableTask`: what the embedded engine honours of it."""
 
     hub_name: str = "TestHubName"
     default_version: str | None = None
+    version_match_strategy: MatchStrategy = "CurrentOrOlder"
+    version_failure_strategy: FailureStrategy = "Reject"
     max_concurrent_activity_functions: Count = msgspec.field(default_factory=_default_concurrency)
     max_concurrent_orchestrator_functions: Count = msgspec.field(default_factory=_default_concurrency)
     max_concurrent_entity_functions: Count = msgspec.field(default_factory=_default_concurrency)
@@ -87,6 +102,7 @@ class DurableSettings(Struct, frozen=True, kw_only=True, rename="camel"):
     store_inputs_in_orchestration_history: bool = False
     local_rpc_endpoint_enabled: bool = True
     http_settings: DurableHttpSettings = DurableHttpSettings()
+    storage_provider: StorageSettings = StorageSettings()
 
     @property
     def default_async_request_sleep_time_milliseconds(self) -> int:
