@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from running_scheduler import outcome as ended
+from running_scheduler import running
 from scripted_gateway import ScriptedGateway, state
 
 from worker_ext.host.durable_http import HttpSender, activity_request
@@ -117,10 +119,6 @@ async def test_a_header_that_comes_twice_is_a_list(server: Server, sender: HttpS
             {"uri": "http://x/", "tokenSource": {"kind": "AzureManagedIdentity"}},
             "tokenSource: expected a resource, found None",
         ),
-        (
-            {"uri": "http://x/", "retryOptions": {"MaxNumberOfAttempts": 2}},
-            "This version of the local host does not retry",
-        ),
     ],
 )
 async def test_a_request_without_an_answer_fails_and_says_why(
@@ -129,6 +127,61 @@ async def test_a_request_without_an_answer_fails_and_says_why(
     reply = await send(sender, **request_members)
     assert reply.value is None
     assert (reply.failure or "")[: len(text)] == text
+
+
+def retried(server: Server, **options: Any) -> dict[str, Any]:
+    members = {"FirstRetryInterval": "00:00:00.01", "MaxNumberOfAttempts": 3, **options}
+    return {"actionType": 8, "httpRequest": {"uri": server.url, "retryOptions": members}}
+
+
+@pytest.mark.parametrize(
+    "statuses, options, outcome",
+    [
+        ([500, 404, 200], {}, 200),
+        ([500, 500, 500], {}, "was answered with status 500"),
+        ([500], {"StatusCodesToRetry": [503]}, 500),
+        ([503, 500], {"StatusCodesToRetry": [503]}, 500),
+        ([500], {"MaxNumberOfAttempts": 1}, "was answered with status 500"),
+        ([202], {}, 202),
+    ],
+)
+async def test_a_request_is_repeated_as_its_options_say(
+    server: Server, tmp_path: Path, statuses: list[int], options: dict[str, Any], outcome: int | str
+) -> None:
+    server.answers = [web.Response(status=status) for status in statuses]
+
+    def calls(context: dict[str, Any]) -> dict[str, Any]:
+        ends = [event for event in context["history"] if event["EventType"] in {5, 6}]
+        results = [event.get("Reason") or json.loads(event["Result"])["statusCode"] for event in ends]
+        return state(retried(server, **options), done=True, output=results)
+
+    async with running(tmp_path / "app.db", ScriptedGateway({"Calls": calls}, {})) as scheduler:
+        found = await ended(scheduler, await scheduler.start_instance("Calls", None))
+    assert found[0] == "Completed"
+    assert len(found[1]) == len(statuses)
+    assert str(outcome) in str(found[1][-1])
+    assert server.answers == []
+
+
+@pytest.mark.parametrize(
+    "options, text",
+    [
+        (
+            {"FirstRetryInterval": None},
+            "httpRequest.retryOptions: Expected `str`, got `null`",
+        ),
+        ({"FirstRetryInterval": "soon"}, "duration: expected"),
+        ({"MaxNumberOfAttempts": 0}, "httpRequest.retryOptions: Expected `int` >= 1 - at `$.MaxNumberOfAttempts`"),
+    ],
+)
+async def test_retry_options_that_cannot_be_read_fail_the_instance(
+    server: Server, tmp_path: Path, options: dict[str, Any], text: str
+) -> None:
+    calls = {"Calls": lambda context: state(retried(server, **options))}
+    async with running(tmp_path / "app.db", ScriptedGateway(calls, {})) as scheduler:
+        status, output = await ended(scheduler, await scheduler.start_instance("Calls", None))
+    assert status == "Failed"
+    assert text in output
 
 
 async def test_an_accepted_request_is_polled_where_the_action_asks_for_it(server: Server, tmp_path: Path) -> None:

@@ -1,25 +1,27 @@
 """Durable HTTP: a request that an orchestration sends is an activity of the host's own.
 
 The replay turns a CallHttp into such an activity and, where the action asks for it, polls a 202's `Location`; here the
-request is sent and its answer put into a result. Any status is a success; only what never got an answer fails.
+request is sent and its answer put into a result. Any status is a success; only what never got an answer fails. With
+`retryOptions` the statuses that they name fail too (4xx and 5xx where they name none), and the replay repeats the
+request as it repeats an activity.
 
-Left out: retries by status, which fail the task with a message.
-
-Source: durable-functions JSON protocol, httpRequest and durable HTTP (recorded from extension 3.19.0).
+Source: durable-functions JSON protocol, httpRequest and durable HTTP (recorded from extension 3.19.0);
+HttpRetryOptions.cs.
 """
 
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urljoin
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
 from worker_ext.errors import PayloadError
 from worker_ext.host.gateway import Reply
 from worker_ext.host.identity import TokenError, TokenSource
+from worker_ext.protocol.actions import RetryOptions
 from worker_ext.protocol.codec import JSON, encode_value, parse_timespan
 from worker_ext.protocol.history import TaskCompleted, TaskFailed
 
@@ -30,6 +32,7 @@ _NAMESPACE = "Microsoft.Azure.WebJobs.Extensions.DurableTask"
 _TYPE = f"{_NAMESPACE}.DurableHttpRequest, {_NAMESPACE}"
 _DEFAULT_TIMEOUT = timedelta(seconds=100)
 _ACCEPTED = 202
+_FIRST_ERROR = 400
 # .NET keeps these apart from the headers of a response.
 _CONTENT_HEADERS = frozenset(
     {
@@ -83,6 +86,47 @@ def activity_request(http_request: dict[str, Any]) -> dict[str, Any]:
         "retryOptions": found.get("retryoptions"),
         "timeout": found.get("timeout"),
     }
+
+
+class _RetryOptions(Struct, rename="pascal"):
+    """`retryOptions` of a request, as .NET writes them: TimeSpans, and the statuses that count as failures."""
+
+    first_retry_interval: str
+    max_number_of_attempts: Annotated[int, Meta(ge=1)]
+    backoff_coefficient: float = 1
+    max_retry_interval: str | None = None
+    retry_timeout: str | None = None
+    status_codes_to_retry: list[int] = []
+
+
+def _read_options(found: JSON) -> _RetryOptions:
+    try:
+        return msgspec.convert(found, _RetryOptions)
+    except msgspec.ValidationError as error:
+        raise PayloadError("httpRequest.retryOptions", str(error)) from None
+
+
+def retry_options(request: dict[str, Any]) -> RetryOptions | None:
+    """How a request is repeated; None for not at all.
+
+    Raises:
+        PayloadError: Its `retryOptions` are not what the contract says.
+    """
+    if request["retryOptions"] is None:
+        return None
+    found = _read_options(request["retryOptions"])
+    longest, limit = found.max_retry_interval, found.retry_timeout
+    return RetryOptions(
+        first_retry_interval_in_milliseconds=_milliseconds(found.first_retry_interval),
+        max_number_of_attempts=found.max_number_of_attempts,
+        backoff_coefficient=found.backoff_coefficient,
+        max_retry_interval_in_milliseconds=None if longest is None else _milliseconds(longest),
+        retry_timeout_in_milliseconds=None if limit is None else _milliseconds(limit),
+    )
+
+
+def _milliseconds(timespan: str) -> int:
+    return parse_timespan(timespan) // timedelta(milliseconds=1)
 
 
 class Poll(Struct, frozen=True):
@@ -167,6 +211,8 @@ class HttpSender:
                 data=None if request.content is None else request.content.encode(),
                 timeout=aiohttp.ClientTimeout(limit.total_seconds()),
             ) as response:
+                if _is_failure(request, response.status):
+                    raise _FailedError(f"{request.method} {request.uri} was answered with status {response.status}")
                 content = await response.text(errors="replace")
                 return encode_value(
                     {"statusCode": response.status, "headers": _received(response.headers), "content": content}
@@ -183,9 +229,15 @@ class _FailedError(Exception):
     """There is no answer; the text is why."""
 
 
+def _is_failure(request: _Request, status: int) -> bool:
+    """Whether an answer has the request repeated: by its status, which is one of 4xx and 5xx where none is named."""
+    if request.retry_options is None:
+        return False
+    named = _read_options(request.retry_options).status_codes_to_retry
+    return status in named if named else status >= _FIRST_ERROR
+
+
 def _sent_headers(request: _Request) -> list[tuple[str, str]]:
-    if request.retry_options is not None:
-        raise _FailedError("This version of the local host does not retry durable HTTP requests (retryOptions)")
     headers = [
         (name, value)
         for name, values in request.headers.items()

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from worker_ext.host.decisions import SendRequest
-from worker_ext.protocol.actions import CallActivityWithRetry, CallSubOrchestratorWithRetry
+from worker_ext.protocol.actions import CallActivityWithRetry, CallSubOrchestratorWithRetry, RetryOptions
 
 
 class Node:
@@ -32,26 +32,43 @@ class Node:
                 return
 
 
-class Retried(Node):
-    """An activity or child with retries: the attempt that runs, or the delay before the next one."""
+class Repeated(Node):
+    """What is attempted again when it fails: the attempt that runs, or the delay before the next one.
 
-    __slots__ = ("action", "attempt", "exhausted", "first_at")
+    Attributes:
+        options: How it is repeated; None, not at all.
+        attempt: Which attempt it is, from 1.
+        first_at: The orchestrator's time at the first one.
+        exhausted: The last attempt has failed; only a timer is left.
+    """
 
-    def __init__(self, action: CallActivityWithRetry | CallSubOrchestratorWithRetry, first_at: str) -> None:
+    __slots__ = ("attempt", "exhausted", "first_at", "options")
+
+    def __init__(self, options: RetryOptions | None, first_at: str) -> None:
         super().__init__()
-        self.action = action
+        self.options = options
         self.attempt = 1
         self.exhausted = False
         self.first_at = first_at
 
 
-class HttpCall(Node):
-    """A durable HTTP request, or the wait before its next poll."""
+class Retried(Repeated):
+    """An activity or child with retries."""
+
+    __slots__ = ("action",)
+
+    def __init__(self, action: CallActivityWithRetry | CallSubOrchestratorWithRetry, first_at: str) -> None:
+        super().__init__(action.retry_options, first_at)
+        self.action = action
+
+
+class HttpCall(Repeated):
+    """A durable HTTP request, or the wait before its next poll, which is not repeated."""
 
     __slots__ = ("request",)
 
-    def __init__(self, request: dict[str, Any]) -> None:
-        super().__init__()
+    def __init__(self, request: dict[str, Any], options: RetryOptions | None, first_at: str) -> None:
+        super().__init__(options, first_at)
         self.request = request
 
 

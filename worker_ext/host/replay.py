@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 
+from worker_ext.errors import PayloadError
 from worker_ext.host.decisions import (
     Produced,
     ScheduleActivity,
@@ -29,10 +30,10 @@ from worker_ext.host.decisions import (
     check_task,
     check_timer,
 )
-from worker_ext.host.durable_http import HTTP_ACTIVITY, activity_request, next_poll
+from worker_ext.host.durable_http import HTTP_ACTIVITY, activity_request, next_poll, retry_options
 from worker_ext.host.entity_calls import EntityCalls, EntityRuleError
 from worker_ext.host.entity_messages import read_request
-from worker_ext.host.nodes import EntityWait, HttpCall, LongTimer, Node, Retried
+from worker_ext.host.nodes import EntityWait, HttpCall, LongTimer, Node, Repeated, Retried
 from worker_ext.host.replies import Decision, FaultyAction, parse_time
 from worker_ext.host.retry_delays import longest_delay, retry_delay
 from worker_ext.host.turns import EngineOptions
@@ -48,6 +49,7 @@ from worker_ext.protocol.actions import (
     CreateTimer,
     LockEntities,
     ReleaseEntities,
+    RetryOptions,
     ScheduledSignalEntity,
     SignalEntity,
     WaitForExternalEvent,
@@ -264,7 +266,13 @@ class Replay:
         self._attempt(node)
         return node
 
-    def _attempt(self, node: Retried) -> None:
+    def _attempt(self, node: Repeated) -> None:
+        if isinstance(node, HttpCall):
+            self._send_http(node)
+        elif isinstance(node, Retried):
+            self._run_attempt(node)
+
+    def _run_attempt(self, node: Retried) -> None:
         action = node.action
         produced: Produced
         if isinstance(action, CallActivityWithRetry):
@@ -273,9 +281,8 @@ class Replay:
             produced = StartChild(action.function_name, action.input, action.instance_id or None, action.version)
         self.open[self._take_id(produced)] = node
 
-    def _retry(self, node: Retried) -> None:
+    def _retry(self, node: Repeated, options: RetryOptions) -> None:
         """What follows a failed attempt: a delay, the extra timer after the last one, or at once the end."""
-        options = node.action.retry_options
         now = parse_time(self._now)
         delay = timedelta(0)
         if node.attempt >= options.max_number_of_attempts:
@@ -287,7 +294,7 @@ class Replay:
                 return
         self.open[self._take_id(StartTimer(format_timestamp(now + delay)))] = node
 
-    def _delay_over(self, node: Retried) -> None:
+    def _delay_over(self, node: Repeated) -> None:
         if node.exhausted:
             node.finish()
             return
@@ -322,7 +329,12 @@ class Replay:
 
     def _call_http(self, action: CallHttp) -> Node:
         self._count()
-        node = HttpCall(activity_request(action.http_request))
+        request = activity_request(action.http_request)
+        try:
+            options = retry_options(request)
+        except (PayloadError, ValueError) as error:
+            raise _ActionError(str(error)) from None
+        node = HttpCall(request, options, self._now)
         self._send_http(node)
         return node
 
@@ -334,7 +346,7 @@ class Replay:
         if poll is None:
             node.finish()
             return
-        node.request = poll.request
+        node.request, node.options = poll.request, None
         fire_at = format_timestamp(parse_time(self._now) + poll.delay)
         self.open[self._take_id(StartTimer(fire_at))] = node
 
@@ -426,8 +438,8 @@ class Replay:
         node = self.open.pop(event.task_scheduled_id, None)
         if node is None:
             return
-        if isinstance(node, Retried):
-            self._retry(node)
+        if isinstance(node, Repeated) and node.options is not None:
+            self._retry(node, node.options)
         else:
             node.finish()
         self._advance()
@@ -436,7 +448,7 @@ class Replay:
         node = self.open.pop(event.timer_id, None)
         if node is None:
             return
-        if isinstance(node, Retried):
+        if isinstance(node, Repeated) and node.options is not None:
             self._delay_over(node)
         elif isinstance(node, LongTimer):
             self._piece_over(node)
