@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import gc
+import sqlite3
+import tracemalloc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from running_scheduler import running
+from scripted_gateway import ScriptedGateway
 
 from worker_ext.host.activity_queue import ActivityQueue
 from worker_ext.host.instance_cache import InstanceCache, KnownInstance
+from worker_ext.host.queries import InstanceQuery
 from worker_ext.host.records import OVER, Activity, Claim, NewActivity, NewInstance, TurnRecord
 from worker_ext.host.rendering import parse_events
 from worker_ext.host.store import StaleTurnError, Store
@@ -157,3 +163,54 @@ async def test_a_store_that_cannot_be_read_is_asked_again(store: Store, monkeypa
     assert queue.wants_refill is True
     await queue.refill()
     assert drain(queue) == [0, 1]
+
+
+# ---------------------------------------------------------------- instances on file
+
+FILL = """
+    WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < ?)
+    INSERT INTO instances (hub_key, instance_id, execution_id, name, status, created_at, updated_at)
+    SELECT 1, 'i' || n, 'e' || n, 'Ship', 1, n, n FROM numbers
+"""
+
+
+def filled(path: Path, count: int) -> None:
+    """A file with finished instances, each with 4 kB of input and history."""
+    Store(path, "Hub").close()
+    with sqlite3.connect(path) as connection:
+        connection.execute(FILL, (count,))
+        connection.execute(
+            "INSERT INTO payloads SELECT instance_key, hex(zeroblob(1000)), hex(zeroblob(1000)) FROM instances"
+        )
+    connection.close()
+
+
+async def used(path: Path) -> int:
+    """The most bytes that Python holds while a host starts on a file, is asked for an instance and for a page."""
+    gc.collect()
+    tracemalloc.start()
+    try:
+        async with running(path, ScriptedGateway({}, {})) as scheduler:
+            assert await scheduler.get("i7") is not None
+            page = await scheduler._store.queries.page(InstanceQuery(), top=10, token="")
+            assert len(page.instances) == 10
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+async def test_memory_does_not_grow_with_the_instances_on_file(tmp_path: Path) -> None:
+    filled(few := tmp_path / "few.db", 50)
+    filled(many := tmp_path / "many.db", 5000)
+    await used(few)  # what is imported and cached once is not counted
+    assert await used(many) < await used(few) + 100_000
+
+
+async def test_what_is_purged_is_given_back_to_the_disk(tmp_path: Path) -> None:
+    filled(path := tmp_path / "hub.db", 2000)
+    before = path.stat().st_size
+    store = Store(path, "Hub")
+    query = InstanceQuery(created_from=datetime(1970, 1, 1, tzinfo=UTC))
+    assert await store.queries.purge_many(query) == 2000
+    store.close()
+    assert path.stat().st_size < before / 10
