@@ -9,7 +9,7 @@ from pathlib import Path
 
 from .peers import PeerError, PeerProcess, interpreter, spawned
 
-NAME = "DBOS 3.4.0, on a file"
+NAME = "DBOS 3.4.0, each commit to the disk"
 WANTED = ("dbos==3.4.0",)
 VERSIONS = ("3.11", "3.12", "3.13", "3.14")
 

@@ -22,35 +22,46 @@ from .report import Row
 APP = Path(__file__).parent / "app"
 HOST = "local host"
 LATENCY_STEPS = 300
+WRITTEN_THROUGH = {"AzureFunctionsJobHost__extensions__durableTask__storageProvider__synchronous": "FULL"}
+"""As DBOS has it, and SQLite where nothing is set."""
+
 DBOS_ROUNDS = 2
 """At most so many: one takes DBOS as long as twenty of ours."""
 
 
 def measure(rounds: int, chains: int, steps: int, memory: bool) -> Iterator[Row]:
     """Starts a host a round, and on it `chains` chains of `steps` activities side by side."""
-    ours = Samples(chains, steps)
-    answers = []
+    kinds = {"in memory": {}} if memory else {"on a file": {}, "on a file, each commit to the disk": WRITTEN_THROUGH}
+    ours = {kind: Samples(chains, steps) for kind in kinds}
+    theirs = Samples(chains, steps)
     with dbos_started() as found:
         peer = Contender(found)
-        theirs = Samples(chains, steps)
         for number in range(rounds):
-            with tempfile.TemporaryDirectory() as folder:
-                host = HostProcess(APP, Path(":memory:") if memory else Path(folder, "benchmark.db"))
-                try:
-                    answers.append(first_answer(host))
-                    ours.latencies.append(_latencies(host, LATENCY_STEPS))
-                    ours.seconds.append(_side_by_side(host, chains, steps))
-                finally:
-                    host.stop()
+            for kind, environment in kinds.items():
+                _measure_host(ours[kind], environment, memory)
             if number < DBOS_ROUNDS:
                 peer.measure(theirs)
-    yield Row.of("start to first answer", HOST, "s", answers)
-    where = "in memory" if memory else "on a file"
-    yield from ours.rows(f"{HOST}, {where}")
+    yield Row.of(
+        "start to first answer", HOST, "s", [answer for samples in ours.values() for answer in samples.answers]
+    )
+    for kind, samples in ours.items():
+        yield from samples.rows(f"{HOST}, {kind}")
     if theirs.seconds:
         yield from theirs.rows(DBOS)
     else:
         yield Row.missing(theirs.side_by_side, DBOS, peer.reason)
+
+
+def _measure_host(samples: Samples, environment: dict[str, str], memory: bool) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(":memory:") if memory else Path(folder, "benchmark.db")
+        host = HostProcess(APP, path, environment=environment)
+        try:
+            samples.answers.append(first_answer(host))
+            samples.latencies.append(_latencies(host, LATENCY_STEPS))
+            samples.seconds.append(_side_by_side(host, samples.chains, samples.steps))
+        finally:
+            host.stop()
 
 
 class Samples:
@@ -59,6 +70,7 @@ class Samples:
     def __init__(self, chains: int, steps: int) -> None:
         self.chains, self.steps = chains, steps
         self.side_by_side = f"{chains} chains of {steps} side by side"
+        self.answers: list[float] = []
         self.latencies: list[list[float]] = []
         self.seconds: list[float] = []
 
