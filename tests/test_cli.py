@@ -211,6 +211,8 @@ class TestStart:
             "crowds: orchestrationTrigger",
             "known_otherwise: orchestrationTrigger",
             "pack: activityTrigger",
+            "read_file: activityTrigger",
+            "reads: orchestrationTrigger",
             "versioned: orchestrationTrigger",
             "wait_for_file: activityTrigger",
             "waits: orchestrationTrigger",

@@ -244,6 +244,25 @@ def run_script(environment: dict[str, str]) -> str:
     return done.stdout.strip()
 
 
+async def test_a_failed_instance_is_rewound(running: HostProcess, tmp_path: Path) -> None:
+    client = DurableOrchestrationClient.connect(running.url)
+    file = tmp_path / "order.txt"
+    instance_id = await client.start_new("reads", None, str(file))
+    failed = await client.wait_for_completion(instance_id, SOON, POLL)
+    assert failed.runtime_status is OrchestrationRuntimeStatus.Failed
+    file.write_text("two boxes")
+    await client.rewind(instance_id, "the file is there")
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            found = await client.get_status(instance_id)
+            if found.runtime_status is not OrchestrationRuntimeStatus.Failed:
+                break
+            await asyncio.sleep(0.02)
+    assert await client.wait_for_result(instance_id, str, SOON, POLL) == "two boxes"
+    with pytest.raises(ClientError, match="only orchestrations in the"):
+        await client.rewind(instance_id, "again")
+
+
 class TestExportHistory:
     async def test_of_a_host_that_tells_no_history_it_is_worked_out(
         self, host: FakeHost, connected: DurableOrchestrationClient

@@ -226,6 +226,17 @@ class TestMessages:
         while command.status("a")["runtimeStatus"] != "Running":
             pass
 
+    def test_rewind_lets_a_failed_instance_try_again(self, command: Commands, tmp_path: Path) -> None:
+        file = tmp_path / "order.txt"
+        command.refusal("start-new", "reads", "--id", "r", "--input", json.dumps(str(file)), "--wait", "30", code=5)
+        file.write_text("two boxes")
+        assert command.out("rewind", "r", "--reason", "the file is there") == ""
+        while (status := command.status("r"))["runtimeStatus"] != "Completed":
+            assert status["runtimeStatus"] in ("Failed", "Running", "Pending")
+        assert status["output"] == "two boxes"
+        message = "This orchestration has status Completed, but only orchestrations in the"
+        assert command.refusal("rewind", "r", code=1).startswith(f"worker-ext: r: {message}")
+
     def test_restart_writes_the_new_id(self, command: Commands) -> None:
         command.out("start-new", "child", "--id", "a", "--input", "5", "--wait", "30")
         new_id = command.out("restart", "a")

@@ -96,3 +96,16 @@ def wait_for_file(path: str) -> None:
     """Waits until a file is there."""
     while not Path(path).exists():
         time.sleep(0.01)
+
+
+@app.orchestration_trigger(context_name="context")
+def reads(context: df.DurableOrchestrationContext) -> Generator[Any, Any, str]:
+    """Reads a file, which may not be there yet."""
+    text: str = yield context.call_activity("read_file", context.get_input())
+    return text
+
+
+@app.activity_trigger(input_name="path")
+def read_file(path: str) -> str:
+    """Gives what stands in a file; fails if it is not there."""
+    return Path(path).read_text("utf-8")
