@@ -28,7 +28,7 @@ def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
     """What a provider is given that stands for the app's, for the time of the test."""
     exporter, provider = InMemorySpanExporter(), TracerProvider()
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     yield exporter
     provider.shutdown()
 
@@ -192,7 +192,7 @@ def test_a_provider_that_is_out_of_order_costs_no_turn(
             return object()
 
     provider = Broken()
-    monkeypatch.setattr(trace, "get_tracer_provider", lambda: provider)
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
     assert replay(ship, rested()).is_done
     assert caplog.messages == ["the spans of instance 'abc' could not be written"]
     provider.shutdown()

@@ -16,10 +16,12 @@ Spans of orchestrations and their steps are written by `worker_ext.turn_traces`.
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from worker_ext.protocol.traces import SpanName
@@ -81,7 +83,7 @@ _tracers: dict[str, tuple[TracerProvider, Tracer]] = {}
 def tracer_of_app() -> Tracer | None:
     """The tracer of this package, where the app has set up OpenTelemetry."""
     api = sys.modules.get(_API)
-    if api is None:
+    if api is None or (getattr(api, "_TRACER_PROVIDER", api) is None and not _is_provider_named()):
         return None
     provider: TracerProvider = api.get_tracer_provider()
     known = _tracers.get(_SCOPE)
@@ -95,6 +97,12 @@ def tracer_of_app() -> Tracer | None:
         tracer.id_generator = ChosenIds(inner)  # type: ignore[attr-defined]
     _tracers[_SCOPE] = provider, tracer
     return tracer
+
+
+@cache
+def _is_provider_named() -> bool:
+    """Whether the environment names a provider; OpenTelemetry's API asks that anew each time, which takes longer."""
+    return "OTEL_PYTHON_TRACER_PROVIDER" in os.environ
 
 
 def is_on() -> bool:
