@@ -31,6 +31,7 @@ Context = df.DurableOrchestrationContext
 Steps = Generator[Any, Any, Any]
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+SIX_DAYS = 6 * 24 * 3600
 
 
 def activity(name: str, input_text: str = "null") -> CallActivity:
@@ -357,6 +358,9 @@ class TestRetries:
             (df.RetryOptions(1000, 4), [1, 1, 1]),
             (df.RetryOptions(1000, 4, backoff_coefficient=2), [1, 2, 4]),
             (df.RetryOptions(1000, 4, backoff_coefficient=3, max_retry_interval_in_milliseconds=5000), [1, 3, 5]),
+            (df.RetryOptions(1000, 4, backoff_coefficient=1e12), [1, SIX_DAYS, SIX_DAYS]),
+            (df.RetryOptions(1000, 4, backoff_coefficient=1e300), [1, SIX_DAYS, SIX_DAYS]),
+            (df.RetryOptions(1000, 4, backoff_coefficient=1e12, non_retryable=["KeyError"]), [1, SIX_DAYS, SIX_DAYS]),
         ],
     )
     def test_delays_follow_the_options(self, options: df.RetryOptions, delays: list[int]) -> None:

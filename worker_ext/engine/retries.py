@@ -25,6 +25,10 @@ if TYPE_CHECKING:
     from worker_ext.engine.schedule import Schedule
 
 
+HOST_MAX_RETRY_INTERVAL = timedelta(days=6)
+"""The extension's default for the longest retry delay; it refuses retries where its timers are shorter."""
+
+
 @dataclass(frozen=True)
 class RetryContext:
     """What a retry handler may base its answer on.
@@ -102,10 +106,15 @@ class RetryOptions:
         timeout = self.retry_timeout_in_milliseconds
         if timeout is not None and elapsed >= timedelta(milliseconds=timeout):
             return None
-        milliseconds = self.first_retry_interval_in_milliseconds * self.backoff_coefficient ** (attempt - 1)
-        if self.max_retry_interval_in_milliseconds is not None:
-            milliseconds = min(milliseconds, self.max_retry_interval_in_milliseconds)
-        return timedelta(milliseconds=milliseconds) or None
+        limit = self.max_retry_interval_in_milliseconds
+        longest = HOST_MAX_RETRY_INTERVAL if limit is None else timedelta(milliseconds=limit)
+        try:
+            delay = timedelta(
+                milliseconds=self.first_retry_interval_in_milliseconds * self.backoff_coefficient ** (attempt - 1)
+            )
+        except OverflowError:
+            return longest
+        return min(delay, longest) or None
 
     def allows(self, context: RetryContext) -> bool:
         """Whether the error is worth another attempt."""

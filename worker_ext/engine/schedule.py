@@ -24,7 +24,7 @@ from worker_ext.engine.in_flight import InFlight
 from worker_ext.engine.items import NEVER, Element, Item, leaf_actions, single_element
 from worker_ext.engine.listing import Listing
 from worker_ext.engine.locks import CriticalSection, LockTask
-from worker_ext.engine.retries import RetryTask
+from worker_ext.engine.retries import HOST_MAX_RETRY_INTERVAL, RetryTask
 from worker_ext.engine.tasks import (
     Leaf,
     Task,
@@ -41,9 +41,6 @@ if TYPE_CHECKING:
 
 _SINGLE = frozenset({Leaf, TimerTask, TypedLeaf, WaitTask})
 """Tasks that may stand for themselves in the list."""
-
-HOST_MAX_RETRY_INTERVAL = timedelta(days=6)
-"""The extension's default for the longest retry delay; it refuses retries where its timers are shorter."""
 
 
 def _told_nothing(wait: WaitTask) -> None:
