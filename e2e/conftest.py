@@ -22,7 +22,7 @@ __all__ = ["code", "environments"]
 
 E2E = Path(__file__).parent
 Start = Callable[..., HostProcess]
-OWN_WORKER, CORE_TOOLS = "own worker", "Core Tools"
+OWN_WORKER, OVER_GRPC, CORE_TOOLS = "own worker", "own worker over gRPC", "Core Tools"
 WORKERS = [OWN_WORKER, Case("v2", "proxy", "3.13")]
 """What runs the samples: the worker of this package, on the Python of the tests, and Microsoft's request handlers."""
 
@@ -112,6 +112,8 @@ def sample(
     folder = tmp_path_factory.mktemp("sample")
     known = {"web": web.url, "folder": tmp_path_factory.mktemp("folder")}
     settings = {name: value.format(**known) for name, value in getattr(request.module, "SETTINGS", {}).items()}
+    if request.param == OVER_GRPC:
+        settings["WORKER_EXT_TRANSPORT"] = "grpc"
     if isinstance(request.param, Case):
         if is_run_elsewhere():
             pytest.skip(WHY_NOT_HERE)

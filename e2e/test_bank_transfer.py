@@ -7,8 +7,10 @@ from uuid import uuid4
 
 import pytest
 from host_process import wait_until
+from real_workers.cases import Case
 
 APP = "bank_transfer"
+WORKERS = ["own worker", "own worker over gRPC", Case("v2", "proxy", "3.13")]
 TWINS = pytest.mark.parametrize("twin", ["transfer", "transfer_async"])
 
 

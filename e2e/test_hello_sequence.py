@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from real_workers.cases import Case
 
 APP = "hello_sequence"
+WORKERS = ["own worker", "own worker over gRPC", Case("v2", "proxy", "3.13")]
 GREETINGS = ["Hello Tokyo!", "Hello Seattle!", "Hello London!"]
 
 

@@ -12,7 +12,7 @@ from real_workers.cases import Case
 
 APP = "hello_v1"
 FOLDER = Path(__file__).parent / "apps" / APP
-WORKERS = ["own worker", Case("v1", "proxy", "3.13"), Case("v1", "old", "3.11")]
+WORKERS = ["own worker", "own worker over gRPC", Case("v1", "proxy", "3.13"), Case("v1", "old", "3.11")]
 
 
 def test_the_workflow_runs_as_its_readme_says(sample: Any) -> None:

@@ -35,6 +35,21 @@ async def test_it_runs_an_orchestration_to_its_result(app: Path) -> None:
         assert (instance.status, instance.output) == ("Completed", '{"ok":true}')
 
 
+@pytest.mark.parametrize("transport, loads_grpc", [("", False), ("frames", False), ("grpc", True)])
+async def test_the_worker_speaks_what_the_setting_says(
+    app: Path, monkeypatch: pytest.MonkeyPatch, transport: str, loads_grpc: bool
+) -> None:
+    monkeypatch.setenv("WORKER_EXT_TRANSPORT", transport)
+    with (app / "function_app.py").open("a") as script:
+        script.write("\nimport sys\nprint('grpc is loaded:', 'grpc' in sys.modules)\n")
+    async with run_host(app) as host:
+        instance_id = await host.local.scheduler.start_instance("walks", None)
+        instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
+        assert instance is not None
+        assert (instance.status, instance.output) == ("Completed", '{"ok":true}')
+        assert f"grpc is loaded: {loads_grpc}" in host.printed.getvalue()
+
+
 async def test_instances_go_on_after_a_restart(app: Path) -> None:
     async with run_host(app, app / "x.db") as host:
         instance_id = await host.local.scheduler.start_instance("waits", None)

@@ -40,6 +40,20 @@ def test_our_worker_with_another_interpreter(environment: dict[str, str], expect
     assert read_worker_config(environment) == expected
 
 
+@pytest.mark.parametrize(
+    "choice, takes_frames", [("", True), ("frames", True), ("Frames", True), ("grpc", False), ("gRPC", False)]
+)
+def test_the_transport_of_our_worker_is_a_setting(choice: str, takes_frames: bool) -> None:
+    found = read_worker_config({"WORKER_EXT_TRANSPORT": choice})
+    assert found == WorkerConfig((sys.executable, *OURS), VERSION, takes_frames=takes_frames)
+
+
+def test_a_transport_that_is_none_is_refused() -> None:
+    with pytest.raises(HostError) as error:
+        read_worker_config({"WORKER_EXT_TRANSPORT": "http"})
+    assert str(error.value) == "the setting WORKER_EXT_TRANSPORT must be 'frames', 'grpc' or absent, not 'http'"
+
+
 def test_a_worker_of_another_make(tmp_path: Path) -> None:
     description = {
         **DESCRIPTION,

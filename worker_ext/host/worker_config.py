@@ -2,7 +2,8 @@
 
 The settings and the file are those of the Functions host. `languageWorkers__python__workerDirectory` names a folder
 with a `worker.config.json`, such as that of Azure's own worker; `languageWorkers__python__defaultExecutablePath` names
-the interpreter, and `languageWorkers__python__arguments` what it is given before the worker's path.
+the interpreter, and `languageWorkers__python__arguments` what it is given before the worker's path. Our own worker is
+spoken to in frames where it runs on the host's interpreter; `WORKER_EXT_TRANSPORT=grpc` has it speak gRPC as in Azure.
 
 Source: worker protocol, "Where the worker comes from"; left out: `processOptions`, and checks of supported platforms.
 """
@@ -25,6 +26,8 @@ from worker_ext.protocol.jsonc import read_json_object
 CONFIG_FILE = "worker.config.json"
 RUNTIME_VERSION = "FUNCTIONS_WORKER_RUNTIME_VERSION"
 _SETTING = "languageWorkers__python__"
+TRANSPORT = "WORKER_EXT_TRANSPORT"
+FRAMES, GRPC = "frames", "grpc"
 # -P: the app's folder is no place to look for what the worker itself imports.
 _OUR_WORKER = ("-P", "-m", "worker_ext.worker")
 _OPERATING_SYSTEMS = {"Darwin": "OSX"}
@@ -54,7 +57,7 @@ def read_worker_config(environment: Mapping[str, str]) -> WorkerConfig:
     """Reads which worker the settings name.
 
     Raises:
-        HostError: The folder they name holds no worker that can be started.
+        HostError: The folder they name holds no worker that can be started, or a setting has a value that is none.
     """
     settings = {}
     for name, value in environment.items():
@@ -67,9 +70,16 @@ def read_worker_config(environment: Mapping[str, str]) -> WorkerConfig:
     if folder is None:
         executable = settings.get("defaultexecutablepath", sys.executable)
         # Another interpreter may have another version of this package.
-        is_same = executable == sys.executable
-        return WorkerConfig((executable, *arguments, *_OUR_WORKER), version, takes_frames=is_same)
+        takes_frames = executable == sys.executable and _transport(environment) == FRAMES
+        return WorkerConfig((executable, *arguments, *_OUR_WORKER), version, takes_frames=takes_frames)
     return _read_folder(Path(folder).absolute(), settings.get("defaultexecutablepath"), arguments, version)
+
+
+def _transport(environment: Mapping[str, str]) -> str:
+    choice = environment.get(TRANSPORT) or FRAMES
+    if choice.lower() not in {FRAMES, GRPC}:
+        raise HostError(f"the setting {TRANSPORT} must be {FRAMES!r}, {GRPC!r} or absent, not {choice!r}")
+    return choice.lower()
 
 
 def _read_folder(folder: Path, executable: str | None, arguments: list[str], version: str) -> WorkerConfig:
