@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
@@ -75,3 +75,37 @@ def test_an_async_entity_runs_each_operation_to_its_end_in_order() -> None:
         (False, 3),
     ]
     assert reply["entityState"] == "3"
+
+
+@pytest.mark.parametrize("error", [SystemExit(3), asyncio.CancelledError("3")])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_an_operation_that_raises_what_is_no_exception_fails_alone(is_async: bool, error: BaseException) -> None:
+    def entity(context: df.DurableEntityContext) -> None:
+        context.set_result("went on")
+        if context.operation_name == "leave":
+            raise error
+
+    async def async_entity(context: df.DurableEntityContext) -> None:
+        entity(context)
+
+    reply = run(async_entity if is_async else entity, ("go", None), ("leave", None), ("go", None))
+    assert [(result["isError"], json.loads(result["result"])) for result in reply["results"]] == [
+        (False, "went on"),
+        (True, "3"),
+        (False, "went on"),
+    ]
+
+
+def test_an_entity_that_yields_is_told_that_nothing_would_run_it() -> None:
+    def generator(context: df.DurableEntityContext) -> Iterator[None]:
+        context.set_state(1)
+        yield
+
+    async def async_generator(context: df.DurableEntityContext) -> AsyncIterator[None]:
+        context.set_state(1)
+        yield
+
+    for entity in generator, async_generator:
+        [result] = run(entity, ("go", None))["results"]
+        assert result["isError"]
+        assert "it yields, so nothing of it was run" in result["result"]

@@ -165,3 +165,12 @@ class InstanceFailedError(DurableError):
 
 class HostError(DurableError):
     """The local host cannot start or go on; the message says what is in the way and what to do."""
+
+
+def text_of(error: BaseException) -> str:
+    """What the host is told of an error: its text, or its type where it has none or cannot tell it."""
+    try:
+        text = str(error)
+    except Exception:  # noqa: BLE001 - an error of the app whose `__str__` fails; it is still reported
+        text = ""
+    return (text or type(error).__name__).encode(errors="backslashreplace").decode()  # lone surrogates cannot be sent

@@ -10,7 +10,7 @@ from typing import Any
 from worker_ext import tracing
 from worker_ext.context import DurableOrchestrationContext
 from worker_ext.entity import DurableEntityContext
-from worker_ext.errors import OrchestrationFailedError
+from worker_ext.errors import OrchestrationFailedError, OrchestratorError
 from worker_ext.payloads import PLAIN, Payloads
 from worker_ext.protocol.codec import check_size
 from worker_ext.protocol.entity import EntityBatchRequest, Operation
@@ -130,6 +130,13 @@ class _Awaiting:
 
     def __call__(self, context: DurableEntityContext) -> None:
         outcome = self._entity(context)
+        if outcome is None:
+            return
         if inspect.iscoroutine(outcome):
             self._runner = self._runner or asyncio.Runner()
             self._runner.run(outcome)
+        elif inspect.isgenerator(outcome) or inspect.isasyncgen(outcome):
+            raise OrchestratorError(
+                "the entity function is written as a generator: it yields, so nothing of it was run. Entities call "
+                "what they need directly: replace `yield` by `await` in an `async def`, or leave it out"
+            )

@@ -1,5 +1,6 @@
 """The rules of replay, one test each; source: durable-functions JSON protocol, sections 4 and 10."""
 
+import asyncio
 import gc
 import sys
 from collections.abc import Callable, Generator
@@ -40,6 +41,10 @@ def activity(name: str, input_text: str = "null") -> CallActivity:
 
 def not_waiting(action: AnyAction) -> WhenAny:
     return WhenAny(compound_actions=(action, WhenAll(compound_actions=())))
+
+
+class OutsideException(BaseException):
+    """An error that `except Exception` does not catch."""
 
 
 def begun() -> HistoryBuilder:
@@ -607,6 +612,32 @@ class TestFailures:
         error = replay(generator if yields else function, begun()).error
         assert isinstance(error, df.OrchestratorError)
         assert "SystemExit(3)" in str(error)
+
+    @pytest.mark.parametrize("kind", [asyncio.CancelledError, GeneratorExit, OutsideException])
+    @pytest.mark.parametrize("yields", [False, True])
+    def test_an_error_that_is_no_exception_fails_the_instance_too(
+        self, yields: bool, kind: type[BaseException]
+    ) -> None:
+        def generator(context: Context) -> Steps:
+            yield context.task_all([])
+            raise kind("boom")
+
+        def function(context: Context) -> None:
+            raise kind("boom")
+
+        turn = replay(generator if yields else function, begun())
+        assert isinstance(turn.error, kind)
+        assert turn.state.error == "boom"
+
+    def test_an_error_that_cannot_tell_its_text_is_named_by_its_type(self) -> None:
+        class MuteError(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError("no text")
+
+        def orchestrator(context: Context) -> None:
+            raise MuteError
+
+        assert replay(orchestrator, begun()).state.error == "MuteError"
 
 
 class TestDeterminism:

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from worker_ext.errors import OrchestratorError
+from worker_ext.errors import OrchestratorError, text_of
 from worker_ext.protocol.codec import decode_value, encode_value
 from worker_ext.protocol.entity import EntityBatchRequest, EntityState, Operation, OperationResult, Signal
 
@@ -53,20 +53,22 @@ class EntityExecutor:
 
     # -- fed by the caller -------------------------------------------------------------------------------------------
 
-    def run(self, operation: Operation, entity: Callable[[Any], Any], context: object) -> Exception | None:
+    def run(self, operation: Operation, entity: Callable[[Any], Any], context: object) -> BaseException | None:
         """Runs one operation; an error of user code is its result, and is returned as well."""
         started = self._milliseconds()
         before, sent = (self._exists, self._deleted, self._text), len(self._signals)
         self.operation, self._result = operation, None
-        failure: Exception | None = None
+        failure: BaseException | None = None
         try:
             entity(context)
             result, text = self._encode(self._result), self._text_now()
-        except Exception as error:  # noqa: BLE001 - whatever user code raises is the operation's failure
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is the operation's failure
             self._exists, self._deleted, self._text = before
             self._value = _NOT_READ
             del self._signals[sent:]
-            result, failure = encode_value(str(error) or type(error).__name__), error
+            result, failure = encode_value(text_of(error)), error
         else:
             self._text = text
         self.operation = None

@@ -24,7 +24,7 @@ from worker_ext.engine.in_flight import InFlight
 from worker_ext.engine.patches import Patches
 from worker_ext.engine.schedule import Schedule, TimerLimits
 from worker_ext.engine.tasks import Leaf, Task, TimerTask, WaitTask
-from worker_ext.errors import NonDeterminismError, OrchestratorError, PayloadError, TaskFailedError
+from worker_ext.errors import NonDeterminismError, OrchestratorError, PayloadError, TaskFailedError, text_of
 from worker_ext.protocol import actions, codec
 from worker_ext.protocol.codec import decode_value, parse_timespan
 from worker_ext.protocol.history import (
@@ -161,7 +161,7 @@ class OrchestrationExecutor:
             is_done=self._ended and error is None and self.schedule.section is None,
             actions=self._actions(failed=error is not None),
             output=UNSET if output is None or self.schedule.section is not None else Raw(output.encode()),
-            error=UNSET if error is None else _text_of(error),
+            error=UNSET if error is None else text_of(error),
             custom_status=UNSET if self.custom_status is None else Raw(self.custom_status.encode()),
             schema_version=self._schema_version(),
         )
@@ -255,11 +255,10 @@ class OrchestrationExecutor:
         self._running = True
         try:
             outcome = self._begin()
-        except SystemExit as error:
-            self._end(error=_ended_process(error))
-            return
-        except Exception as error:  # noqa: BLE001 - whatever user code raises is the orchestrator's failure
-            self._end(error=error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is the orchestrator's failure
+            self._end(error=_failure_of(error))
             return
         finally:
             self._running = False
@@ -307,10 +306,10 @@ class OrchestrationExecutor:
                     return
         except StopIteration as stop:
             self._end(output=stop.value)
-        except SystemExit as error:
-            self._end(error=_ended_process(error))
-        except Exception as error:  # noqa: BLE001 - whatever user code raises is the orchestrator's failure
-            self._end(error=error)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever user code raises is the orchestrator's failure
+            self._end(error=_failure_of(error))
         finally:
             self._running = False
 
@@ -368,7 +367,7 @@ class OrchestrationExecutor:
         except OrchestratorError as error:  # the loop itself gave up
             self._end(error=error)
         except SystemExit as error:
-            self._end(error=_ended_process(error))
+            self._end(error=_failure_of(error))
         finally:
             self._running = False
 
@@ -612,7 +611,7 @@ class OrchestrationExecutor:
     def _ending(self) -> str | None:
         """How user code has ended; None while it has not."""
         if self._error is not None:
-            return f"with {type(self._error).__name__}: {self._error}"
+            return f"with {type(self._error).__name__}: {text_of(self._error)}"
         if self._again is not None:
             return "by continue_as_new"
         return "by returning" if self._ended else None
@@ -710,18 +709,15 @@ def _never_let_go(location: str | None) -> OrchestratorError:
     )
 
 
-def _ended_process(error: SystemExit) -> OrchestratorError:
-    """What an orchestrator fails with that tried to end the process it shares with all others."""
+def _failure_of(error: BaseException) -> BaseException:
+    """What an orchestrator has failed with that raised `error`; one that tries to end the process only ends itself."""
+    if not isinstance(error, SystemExit):
+        return error
     failure = OrchestratorError(
         f"the orchestrator raised SystemExit({error.code!r}), as sys.exit() does. Return, or raise an error of your own"
     )
     failure.__cause__ = error
     return failure
-
-
-def _text_of(error: BaseException) -> str:
-    text = str(error) or type(error).__name__
-    return text.encode(errors="backslashreplace").decode()  # lone surrogates cannot be sent
 
 
 def _failure(name: str, event: TaskFailed | SubOrchestrationInstanceFailed) -> TaskFailedError:
