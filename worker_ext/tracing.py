@@ -33,7 +33,8 @@ if TYPE_CHECKING:
 
     from worker_ext.protocol.entity import EntityName
 
-_API = "opentelemetry.trace"
+API = "opentelemetry.trace"
+"""The module that is loaded where the app uses OpenTelemetry."""
 _SCOPE = "worker_ext"
 
 
@@ -82,8 +83,8 @@ _tracers: dict[str, tuple[TracerProvider, Tracer]] = {}
 
 def tracer_of_app() -> Tracer | None:
     """The tracer of this package, where the app has set up OpenTelemetry."""
-    api = sys.modules.get(_API)
-    if api is None or (getattr(api, "_TRACER_PROVIDER", api) is None and not _is_provider_named()):
+    api = sys.modules.get(API)
+    if api is None:
         return None
     provider: TracerProvider = api.get_tracer_provider()
     known = _tracers.get(_SCOPE)
@@ -106,8 +107,13 @@ def _is_provider_named() -> bool:
 
 
 def is_on() -> bool:
-    """Whether the app uses OpenTelemetry."""
-    return _API in sys.modules and tracer_of_app() is not None
+    """Whether the app uses OpenTelemetry. Every activity asks, so the common answers are found quickly."""
+    api = sys.modules.get(API)
+    if api is None:
+        return False
+    if getattr(api, "_TRACER_PROVIDER", api) is None and not _is_provider_named():
+        return False
+    return tracer_of_app() is not None
 
 
 # ---------------------------------------------------------------- what workers and clients need
@@ -115,7 +121,7 @@ def is_on() -> bool:
 
 def attach(trace_parent: str, trace_state: str = "") -> Token[Any] | None:
     """Makes the span that a host names the parent of what is begun next; undone by `detach`."""
-    if not trace_parent or _API not in sys.modules:
+    if not trace_parent or API not in sys.modules:
         return None
     from opentelemetry import context
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
@@ -134,7 +140,7 @@ def detach(token: Token[Any] | None) -> None:
 
 def headers() -> dict[str, str]:
     """The current span, as requests tell of it."""
-    if _API not in sys.modules:
+    if API not in sys.modules:
         return {}
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 

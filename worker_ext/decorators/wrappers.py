@@ -13,6 +13,7 @@ Source: Functions worker protocol, sections on indexing, on the checks of a func
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import partial
 from types import FunctionType
@@ -265,10 +266,11 @@ def _forward_async(call: _AnyFunction) -> FunctionType:
 
 
 def _trace(call: _AnyFunction, name: str) -> FunctionType:
-    is_on, span = tracing.is_on, tracing.activity  # not by their names: the function has the user's globals
+    # Not by their names: the function has the user's globals. The first look is all that it costs most apps.
+    modules, api, is_on, span = sys.modules, tracing.API, tracing.is_on, tracing.activity
 
     def function(*args: Any, **kwargs: Any) -> Any:
-        if not is_on():
+        if api not in modules or not is_on():
             return call(*args, **kwargs)
         with span(name):
             return call(*args, **kwargs)

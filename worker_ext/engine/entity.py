@@ -43,6 +43,7 @@ class EntityExecutor:
         self._encode = encode
         self.operation: Operation | None = None
         self._milliseconds = milliseconds
+        self._now = milliseconds()
         self._exists = request.exists
         self._deleted = False
         self._text = request.state
@@ -55,13 +56,14 @@ class EntityExecutor:
 
     def run(self, operation: Operation, entity: Callable[[Any], Any], context: object) -> BaseException | None:
         """Runs one operation; an error of user code is its result, and is returned as well."""
-        started = self._milliseconds()
+        started = self._now
         before, sent = (self._exists, self._deleted, self._text), len(self._signals)
         self.operation, self._result = operation, None
         failure: BaseException | None = None
         try:
             entity(context)
-            result, text = self._encode(self._result), self._text_now()
+            result = self._encode(self._result)
+            text = result if self._value is self._result else self._text_now()  # many answer with their state
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # noqa: BLE001 - whatever user code raises is the operation's failure
@@ -72,10 +74,9 @@ class EntityExecutor:
         else:
             self._text = text
         self.operation = None
+        self._now = now = self._milliseconds()
         self._results.append(
-            OperationResult(
-                is_error=failure is not None, duration=self._milliseconds() - started, start_time=started, result=result
-            )
+            OperationResult(is_error=failure is not None, duration=now - started, start_time=started, result=result)
         )
         return failure
 
