@@ -270,6 +270,15 @@ class TestTimers:
             activity("A"),
         ]
 
+    def test_a_cancelled_timer_may_be_a_member_of_an_any_that_others_complete(self) -> None:
+        def orchestrator(context: Context) -> Steps:
+            timer = context.create_timer(timedelta(hours=1))
+            timer.cancel()
+            call = context.call_activity("A")
+            return (yield context.task_any([timer, call])) is call
+
+        assert replay(orchestrator, begun().timer_created(0).scheduled("A", 1).batch().completed(1)).output is True
+
     def test_timers_left_open_are_cancelled_when_the_code_returns(self) -> None:
         def orchestrator(context: Context) -> Steps:
             yield context.task_any([context.wait_for_external_event("go"), context.create_timer(timedelta(days=1))])
@@ -548,6 +557,37 @@ class TestFailures:
             frames.append(trace.tb_frame.f_code.co_name)
             trace = trace.tb_next
         assert "orchestrator" in frames
+
+    @pytest.mark.parametrize(
+        "cancellable",
+        [
+            lambda context: context.create_timer(timedelta(hours=1)),
+            lambda context: context.create_timer(timedelta(days=30)),
+            lambda context: context.wait_for_external_event("go"),
+            lambda context: context.wait_for_external_event("go", timeout=timedelta(hours=1)),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "around",
+        [
+            lambda context, task: task,
+            lambda context, task: context.task_any([task]),
+            lambda context, task: context.task_all([context.call_activity("A"), task]),
+            lambda context, task: context.task_all([context.call_activity("A"), task], fail_fast=False),
+        ],
+    )
+    def test_yielding_what_was_cancelled_is_an_error_at_that_line(
+        self, cancellable: Callable[[Context], Any], around: Callable[[Context, Any], Any]
+    ) -> None:
+        def orchestrator(context: Context) -> Steps:
+            task = cancellable(context)
+            task.cancel()
+            try:
+                yield around(context, task)
+            except df.OrchestratorError as error:
+                return str(error)
+
+        assert "yielded a task that was cancelled" in replay(orchestrator, begun()).output
 
     def test_a_task_of_another_instance_is_refused(self) -> None:
         kept: list[df.Task] = []

@@ -298,6 +298,8 @@ class OrchestrationExecutor:
                     task = self._failed_with(self._misuse(task))
                     continue
                 try:
+                    if schedule.has_cancelled and task.never_settles:
+                        raise _cancelled_before()
                     schedule.list_task(task)
                 except OrchestratorError as misuse:
                     task = self._failed_with(misuse)
@@ -699,6 +701,14 @@ _RECEIVERS: dict[type[Event], Callable[[OrchestrationExecutor, Any], None] | Non
 
 def _not_started() -> None:
     raise OrchestratorError("the executor was fed events before it was started")
+
+
+def _cancelled_before() -> OrchestratorError:
+    """What code fails with where it would wait for something it has cancelled."""
+    return OrchestratorError(
+        "the orchestrator yielded a task that was cancelled, or one that cannot complete without a cancelled one, so "
+        "it would never go on. Yield it before `cancel()`, or make a new task"
+    )
 
 
 def _never_let_go(location: str | None) -> OrchestratorError:

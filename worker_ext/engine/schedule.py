@@ -79,6 +79,7 @@ class Schedule:
         on_wait: Told of a wait that was listed.
         in_flight: What history knows of calls to entities, where another engine may have begun the instance.
         has_locked: Whether anything was ever locked, so that the list needs schema V4.
+        has_cancelled: Whether anything was ever cancelled, so that tasks may be yielded that never settle.
         loop: The loop of an `async def` orchestrator; None for a generator.
         joins: Whether what an `async def` orchestrator starts now joins what it started since the last event.
         on_leave: Told of a wait that the code gave up.
@@ -97,6 +98,7 @@ class Schedule:
         self.section: CriticalSection | None = None
         self.in_flight: InFlight | None = None
         self.has_locked: bool = False
+        self.has_cancelled: bool = False
         self.schema = schema
         self.limits = limits
         self.leaves: list[Leaf] = []

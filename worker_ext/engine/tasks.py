@@ -215,6 +215,11 @@ class Task(_Awaited[T_co]):
             for watcher in watchers:
                 watcher.member_settled(self)
 
+    @property
+    def never_settles(self) -> bool:
+        """Whether what it waits for was cancelled, so that code that yields it would never go on."""
+        return False
+
     def member_settled(self, member: Task) -> None:
         """Takes note that a member of this task has settled."""
         raise NotImplementedError
@@ -336,6 +341,10 @@ class TimerTask(Leaf[None]):
         """Whether `cancel` was called."""
         return self.cancelled
 
+    @property
+    def never_settles(self) -> bool:
+        return self.cancelled and not self.settled
+
     def cancel(self) -> None:
         """Cancels the timer: it never completes, and the orchestration does not wait for it.
 
@@ -345,7 +354,7 @@ class TimerTask(Leaf[None]):
         if self.settled:
             raise ValueError("Cannot cancel a completed task.")
         if not self.cancelled:
-            self.cancelled = self.through = True
+            self.cancelled = self.through = self.schedule.has_cancelled = True
             self.action = msgspec.structs.replace(self.action, is_canceled=True)
             if self._watcher is not None:
                 self.tell_cancelled()
@@ -394,6 +403,10 @@ class WaitTask(Task[T_co]):
         """Whether `cancel` was called."""
         return self.dropped
 
+    @property
+    def never_settles(self) -> bool:
+        return self.dropped and not self.settled
+
     def cancel(self) -> None:
         """Gives the wait up: it never completes, and an event that comes later is kept for the next wait.
 
@@ -402,7 +415,7 @@ class WaitTask(Task[T_co]):
         """
         if self.settled:
             raise ValueError("Cannot cancel a completed task.")
-        self.dropped = True
+        self.dropped = self.schedule.has_cancelled = True
 
     def start(self) -> None:
         if not self.entered:
@@ -473,6 +486,10 @@ class CompoundTask(Task[T_co]):
         for member in self.members:
             member.unwatch(self)
 
+    @property
+    def never_settles(self) -> bool:
+        return not self.settled and any(member.never_settles for member in self.members)
+
 
 class WhenAllTask(CompoundTask[T_co]):
     """Settles with all results in order, or with the first failure."""
@@ -538,6 +555,10 @@ class WhenAnyTask(CompoundTask[T_co]):
         first = next((member for member in self.members if member.settled), None)
         if first is not None:
             self.settle(first)
+
+    @property
+    def never_settles(self) -> bool:
+        return not self.settled and all(member.never_settles for member in self.members)
 
     def member_settled(self, member: Task) -> None:
         if not self.settled:
@@ -606,6 +627,10 @@ class LongTimerTask(Task[None]):
     def is_cancelled(self) -> bool:
         """Whether `cancel` was called."""
         return self._chunk.cancelled
+
+    @property
+    def never_settles(self) -> bool:
+        return self._chunk.never_settles
 
     def is_canceled(self) -> bool:
         """Whether `cancel` was called, as 1.7.0 spells it."""
