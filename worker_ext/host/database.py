@@ -135,6 +135,7 @@ def _describe(path: str, error: sqlite3.Error) -> DatabaseError:
     text = str(error)
     advice = {
         "disk is full": "Free some space; running work goes on where it stood",
+        "disk I/O error": "Check the disk, and the limit on the size of files; running work goes on where it stood",
         "readonly": "Make the file and its folder writable",
         "unable to open": "Check that it is a file in a folder you may write to",
         "malformed": "The file is damaged; restore a copy or give another file",
@@ -165,7 +166,10 @@ class FileLock:
             try:
                 descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o644)
             except OSError as error:
-                raise DatabaseError(f"{self._path}: the lock file cannot be written: {error.strerror}") from None
+                raise DatabaseError(
+                    f"{self._path}: the lock file cannot be written: {error.strerror}. Make the file and its folder"
+                    " writable, or give another --db file"
+                ) from None
             if not _try_lock(descriptor):
                 os.close(descriptor)
                 raise DatabaseError(

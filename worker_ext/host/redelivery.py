@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 
+from worker_ext.errors import HostError
 from worker_ext.host.background import Background
 from worker_ext.host.gateway import WorkerLostError
 from worker_ext.host.loss_log import Loss, LossLog
@@ -50,6 +51,9 @@ class Redelivery:
             self._losses.add(Loss(kind, what, delay, self.suspects.has(key)), str(error))
         elif isinstance(error, VersionRejectedError):
             _log.warning("%s is looked at again in %.1f s: %s", what, delay, error)
+        elif isinstance(error, HostError):
+            _log.error("%s is delivered again in %.1f s: %s", what, delay, error)
+            _log.debug("where it failed", exc_info=error)
         else:
             _log.error("%s is delivered again in %.1f s", what, delay, exc_info=error)
         return delay
