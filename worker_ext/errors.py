@@ -15,7 +15,7 @@ DurableError
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 __all__ = [
     "AppError",
@@ -167,10 +167,30 @@ class HostError(DurableError):
     """The local host cannot start or go on; the message says what is in the way and what to do."""
 
 
+_TOLD = 10
+"""How many errors of a group are told one by one."""
+
+
 def text_of(error: BaseException) -> str:
-    """What the host is told of an error: its text, or its type where it has none or cannot tell it."""
+    """What the host is told of an error: its text, or its type where it has none or cannot tell it.
+
+    A group of errors is told with what is in it: who reads the outcome of an instance sees no traceback.
+    """
     try:
         text = str(error)
     except Exception:  # noqa: BLE001 - an error of the app whose `__str__` fails; it is still reported
         text = ""
+    if isinstance(error, BaseExceptionGroup):
+        members = [f"{type(member).__name__}: {text_of(member)}" for member in _members_of(error)]
+        more = [f"and {len(members) - _TOLD} more"] if len(members) > _TOLD else []
+        text = "; ".join([f"{text}: {members[0]}", *members[1:_TOLD], *more])
     return (text or type(error).__name__).encode(errors="backslashreplace").decode()  # lone surrogates cannot be sent
+
+
+def _members_of(error: BaseException) -> Iterator[BaseException]:
+    """The errors in a group, also those of the groups in it."""
+    if not isinstance(error, BaseExceptionGroup):
+        yield error
+        return
+    for member in error.exceptions:
+        yield from _members_of(member)

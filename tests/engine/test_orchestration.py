@@ -679,6 +679,19 @@ class TestFailures:
 
         assert replay(orchestrator, begun()).state.error == "MuteError"
 
+    def test_a_group_of_errors_is_told_with_what_is_in_it(self) -> None:
+        def orchestrator(context: Context) -> None:
+            raise ExceptionGroup("two ways", [ValueError("a"), ExceptionGroup("more", [KeyError("b")])])
+
+        assert replay(orchestrator, begun()).state.error == "two ways (2 sub-exceptions): ValueError: a; KeyError: 'b'"
+
+    def test_a_group_of_many_errors_is_told_with_the_first_of_them(self) -> None:
+        def orchestrator(context: Context) -> None:
+            raise ExceptionGroup("all failed", [ValueError(str(number)) for number in range(1_000)])
+
+        text = str(replay(orchestrator, begun()).state.error)
+        assert text.endswith("; ValueError: 8; ValueError: 9; and 990 more")
+
 
 class TestDeterminism:
     @pytest.mark.parametrize(
