@@ -121,17 +121,17 @@ def encode_value(value: Any) -> str:
         ValueError: The value contains itself, or is nested deeper than `MAX_DEPTH`.
     """
     try:
-        data = orjson.dumps(value, _envelope, _FAST_OPTIONS)
+        text = orjson.dumps(value, _envelope, _FAST_OPTIONS).decode()
     except TypeError:
         return _encode_slowly(value)
     kind = type(value)
     if kind is str or kind is int:
-        return data.decode()
+        return text
     if len(sys.modules) != _modules_without_enums and _may_hold_custom_enum(value):
         return _encode_slowly(value)
-    if b"null" in data and _has_non_finite(value):
+    if "null" in text and _has_non_finite(value):  # text is searched far quicker than bytes
         return _encode_slowly(value)
-    return data.decode()
+    return text
 
 
 def encode_as_json(value: Any) -> str:
