@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 Decorate = Callable[[func.FunctionApp], Callable[[Any], Any]]
 RETURNED = "the return value"
+OLDER_LIST = typing.List[func.EventHubEvent]  # noqa: UP006
+EVENT = "azure.functions._eventhub.EventHubEvent"
 
 
 def check(function: Callable[..., Any], *decorators: Decorate) -> Signature:
@@ -37,6 +39,10 @@ def http(app: func.FunctionApp) -> Callable[[Any], Any]:
 
 def queue(app: func.FunctionApp) -> Callable[[Any], Any]:
     return app.queue_trigger(arg_name="msg", queue_name="q", connection="c")
+
+
+def events(app: func.FunctionApp) -> Callable[[Any], Any]:
+    return app.event_hub_message_trigger(arg_name="x", event_hub_name="h", connection="c", cardinality="many")
 
 
 def generic(app: func.FunctionApp) -> Callable[[Any], Any]:
@@ -71,6 +77,7 @@ def stripped(req: Annotated[func.HttpRequest, "checked"]) -> str: ...  # type: i
 def with_context(req: func.HttpRequest, context: func.Context) -> str: ...  # type: ignore[empty-body]
 def bare_context(req: func.HttpRequest, context) -> str: ...  # type: ignore[no-untyped-def, empty-body]
 def with_client(req: func.HttpRequest, starter: str) -> str: ...  # type: ignore[empty-body]
+def older_list_of_events(x: typing.List[func.EventHubEvent]) -> None: ...  # noqa: UP006
 def text_output(msg: func.QueueMessage, out: func.Out[str]) -> None: ...
 def untyped_output(msg: func.QueueMessage, out) -> None: ...  # type: ignore[no-untyped-def]
 def list_output(msg: func.QueueMessage, out: func.Out[typing.List[str]]) -> None: ...  # noqa: UP006
@@ -94,6 +101,11 @@ TEXT = Port("http", str, RETURNED)
         (typed_request, [http], Signature({"req": REQUEST}, {}, Port("http", func.HttpResponse, RETURNED), False)),
         (stripped, [http], Signature({"req": REQUEST}, {}, TEXT, False)),
         (with_context, [http], Signature({"req": REQUEST}, {}, TEXT, True)),
+        (
+            older_list_of_events,
+            [events],
+            Signature({"x": Port("eventHubTrigger", OLDER_LIST, "parameter 'x'")}, {}, None, False),
+        ),
         (bare_context, [http], Signature({"req": REQUEST}, {}, TEXT, True)),
         (
             with_client,
@@ -148,6 +160,7 @@ def wrong_name(request: func.HttpRequest) -> str: ...  # type: ignore[empty-body
 def wrong_context(req: func.HttpRequest, context: dict) -> str: ...  # type: ignore[type-arg, empty-body]
 def wrong_class(req: int) -> str: ...  # type: ignore[empty-body]
 def builtin_list(x: list[int]) -> None: ...
+def list_of_events(x: list[func.EventHubEvent]) -> None: ...
 def optional(x: Optional[str]) -> None: ...  # noqa: UP045
 def union(x: str | None) -> None: ...
 def typing_any(x: Any) -> None: ...
@@ -194,6 +207,12 @@ UNUSED = "has no parameter: give the function a parameter of that name, or corre
             builtin_list,
             [generic],
             "parameter 'x': the annotation 'list[int]' is not a class; annotate plain 'list', or nothing",
+        ),
+        (
+            list_of_events,
+            [events],
+            f"parameter 'x': the annotation 'list[{EVENT}]' is not a class; annotate 'List[{EVENT}]' of typing, "
+            "the spelling that the workers take, or nothing",
         ),
         (
             optional,

@@ -165,7 +165,9 @@ class _Check:
         self._check_direction(binding, annotation, is_out)
         if inner is None:
             return Port(binding.type, None, f"parameter {binding.name!r}")
-        _check_is_type(f"parameter {binding.name!r}", inner)
+        if not isinstance(inner, type) and not _is_generic(inner):
+            advice = _older_spelling(binding.type, inner) or _plain_class_advice(inner)
+            raise AppError(f"parameter {binding.name!r}: the annotation {_show(inner)} is not a class; {advice}")
         plain = inner in {str, bytes} and not bindings.has_implicit_output(binding.type)
         kind = GENERIC if plain else binding.type
         accepts = bindings.accepts_output if is_out else bindings.accepts_input
@@ -248,11 +250,6 @@ def _unwrap_out(name: str, annotation: Any) -> tuple[Any, bool]:
     return arguments[0], True
 
 
-def _check_is_type(place: str, annotation: Any) -> None:
-    if not isinstance(annotation, type) and not _is_generic(annotation):
-        raise AppError(f"{place}: the annotation {_show(annotation)} is not a class; {_plain_class_advice(annotation)}")
-
-
 def _is_generic(annotation: Any) -> bool:
     """Subscripted generics of `typing` and of the user pass in the stock worker; unions, list[int], tuples do not."""
     origin = typing.get_origin(annotation)
@@ -265,6 +262,19 @@ def _is_generic(annotation: Any) -> bool:
 
 
 _NOT_GENERIC = frozenset({tuple, types.UnionType, typing.get_origin(Callable[..., Any])})
+
+
+def _older_spelling(binding_type: str, annotation: Any) -> str | None:
+    """What to write where the binding asks for the elements' type, as Event Hubs do, and no plain class will do."""
+    if typing.get_origin(annotation) is not list or bindings.accepts_input(binding_type, list):
+        return None
+    older = _LIST[typing.get_args(annotation)]
+    if not bindings.accepts_input(binding_type, older):
+        return None
+    return f"annotate {_show(older)} of typing, the spelling that the workers take, or nothing"
+
+
+_LIST: Any = typing.List  # noqa: UP006 - the older spelling is what this is about
 
 
 def _plain_class_advice(annotation: Any) -> str:
