@@ -232,7 +232,7 @@ class TestStart:
         assert [line for line in host.output if re.match("badly|hourly|stored|switched_off", line)] == [
             "badly_routed: not served: route '{broken:nonsense}': parameter 'broken': unknown constraint 'nonsense'",
             "stored: not served: its output binding 'blob' needs a service that is not here",
-            "switched_off: disabled by the app settings",
+            "switched_off: disabled by an app setting or by function.json",
         ]
 
     def test_unknown_settings_are_named(self, host: Command) -> None:

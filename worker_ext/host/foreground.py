@@ -127,7 +127,7 @@ def _list_functions(host: LocalHost, functions: tuple[HostFunction, ...]) -> Non
 
 def _not_served(function: HostFunction) -> str | None:
     if function.disabled:
-        return "disabled by the app settings"
+        return "disabled by an app setting or by function.json"
     if function.fault is not None:
         return f"not served: {function.fault}"
     if not function.is_served:
