@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
@@ -288,6 +289,33 @@ def test_operations_are_inherited() -> None:
     assert results(run(Derived, ("add", ...), ("note", {"text": "a", "day": "2026-01-02"})))[0] == ("value", 10)
 
 
+def logged(method: Callable[..., Any]) -> Callable[..., Any]:
+    """A decorator that knows nothing of coroutines."""
+
+    @functools.wraps(method)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return method(*args, **kwargs)
+
+    return call
+
+
+@dataclass
+class Decorated:
+    value: int = 0
+
+    @df.operation
+    @logged
+    async def add(self, amount: int) -> int:
+        self.value += amount
+        return self.value
+
+
+def test_an_async_operation_may_be_decorated_by_a_plain_function() -> None:
+    reply = run(Decorated, ("add", 3), ("add", "x"), ("add", 4))
+    assert results(reply) == [("value", 3), ("error", "$: Expected `int`, got `str`"), ("value", 7)]
+    assert json.loads(reply["entityState"]) == {"value": 7}
+
+
 # ---------------------------------------------------------------- registering
 
 
@@ -308,7 +336,15 @@ class NeedsOwner:
     def add(self) -> None: ...
 
 
+@dataclass
+class Unmarked(Counter):
+    def add(self, amount: int = 1) -> int:
+        return amount
+
+
 def test_a_class_that_can_be_no_entity_is_refused_where_it_is_declared() -> None:
+    with pytest.raises(AppError, match="'Unmarked' is declared as an entity, and overrides the operation 'add'"):
+        df.DFApp().entity_trigger()(Unmarked)
     with pytest.raises(AppError, match="'NoOperations' is declared as an entity, and has no operations"):
         df.DFApp().entity_trigger()(dataclass(NoOperations))
     with pytest.raises(AppError, match="'NoFields' is declared as an entity, and says nothing of its state"):
@@ -448,6 +484,7 @@ def test_a_class_is_addressed_by_the_name_it_is_registered_under() -> None:
         (lambda proxy: proxy._add(), AttributeError, "'_add' begins with `_`"),
         (lambda proxy: proxy.add(1, 2), TypeError, "operation 'add': too many positional arguments"),
         (lambda proxy: proxy.note("x"), TypeError, "operation 'note': missing a required argument: 'day'"),
+        (lambda proxy: proxy.delete("x"), TypeError, "operation 'delete': too many positional arguments"),
     ],
 )
 def test_a_call_that_the_class_does_not_know_fails_at_that_line(
@@ -459,6 +496,31 @@ def test_a_call_that_the_class_does_not_know_fails_at_that_line(
     found = replay(orchestrator, HistoryBuilder().started()).error
     assert type(found) is error
     assert str(found).startswith(message)
+
+
+@dataclass
+class Shelf(df.DurableEntity):
+    books: int = 0
+
+    @df.operation
+    def delete(self, reason: str, *, hard: bool = False) -> None:  # type: ignore[override]
+        super().delete()
+
+
+def test_a_delete_of_the_class_itself_is_called_as_it_is_written() -> None:
+    def orchestrator(context: Context) -> Steps:
+        yield context.entity(Shelf, "a").delete("old", hard=True)
+
+    [action] = replay(orchestrator, HistoryBuilder().started()).actions
+    assert isinstance(action, CallEntity)
+    assert (action.operation, json.loads(str(action.input))) == ("delete", {"reason": "old", "hard": True})
+
+
+@pytest.mark.parametrize("use", [lambda proxy: proxy.add(1, 2), lambda proxy: proxy.signal.add(amount=1)])
+def test_an_operation_that_is_known_by_name_alone_takes_one_input(use: Callable[[Any], Any]) -> None:
+    found = replay(lambda context: use(context.entity("Counter", "a")), HistoryBuilder().started()).error
+    assert isinstance(found, TypeError)
+    assert str(found).startswith("operation 'add' is known by its name alone, so it takes one input or none")
 
 
 def test_an_entity_that_is_neither_a_class_nor_a_name_is_refused() -> None:

@@ -149,18 +149,17 @@ class EntityDefinition:
         arguments = operation.arguments_of(context)
         state = context.read_state(self.cls)
         context.set_state(state)  # before the operation, which may delete it
-        if inspect.iscoroutinefunction(operation.function):
-            return _finish(context, operation.function, state, arguments)
         with context.as_current():
-            context.set_result(operation.function(state, **arguments))
+            result = operation.function(state, **arguments)
+            if inspect.iscoroutine(result):  # which a decorator may have made of it, in a plain function
+                return _finish(context, result)
+            context.set_result(result)
         return None
 
 
-async def _finish(
-    context: DurableEntityContext, function: Callable[..., Any], state: object, arguments: dict[str, Any]
-) -> None:
+async def _finish(context: DurableEntityContext, result: Coroutine[Any, Any, Any]) -> None:
     with context.as_current():
-        context.set_result(await function(state, **arguments))
+        context.set_result(await result)
 
 
 _DEFINITIONS: WeakKeyDictionary[type[Any], EntityDefinition] = WeakKeyDictionary()
@@ -222,6 +221,17 @@ def _check(definition: EntityDefinition) -> None:
         raise AppError(
             f"class {cls.__name__!r} is declared as an entity, and has no operations. Mark the methods that others may "
             "call with `@operation`"
+        )
+    unmarked = [
+        name
+        for base in cls.__mro__
+        for name, member in vars(base).items()
+        if getattr(member, MARK, False) and name not in definition.operations and callable(getattr(cls, name))
+    ]
+    if unmarked:
+        raise AppError(
+            f"class {cls.__name__!r} is declared as an entity, and overrides the operation {unmarked[0]!r} of a base "
+            "class with something that is none. Mark it with `@operation` as well"
         )
     if not has_fields(cls):
         raise AppError(

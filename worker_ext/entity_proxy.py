@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from worker_ext.entity_definition import EntityDefinition, definition_of, entity_name
+from worker_ext.entity_definition import IMPLICIT_DELETE, EntityDefinition, definition_of, entity_name
 from worker_ext.protocol.entity import EntityId
 
 if TYPE_CHECKING:
@@ -45,14 +45,26 @@ class EntityOperations:
     def __getattr__(self, name: str) -> Callable[..., Any]:
         if name.startswith("_"):
             raise AttributeError(f"{name!r} begins with `_`, and is no operation that others may call")
-        if self._definition is None or name == "delete":
-            return lambda input_=None: self._send(self._entity_id, name, input_, None)
-        operation = self._definition.operation(name)
+        definition = self._definition
+        if definition is None or (name == IMPLICIT_DELETE and name not in definition.operations):
+            return lambda *args, **kwargs: self._send(self._entity_id, name, _only_input(name, args, kwargs), None)
+        operation = definition.operation(name)
 
         def send(*args: Any, **kwargs: Any) -> Any:
             return self._send(self._entity_id, operation.name, operation.input_of(args, kwargs), operation.result_type)
 
         return send
+
+
+def _only_input(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """The input that a call of an operation sends whose parameters nobody knows."""
+    if kwargs or len(args) > 1:
+        raise TypeError(
+            f"operation {name!r} is known by its name alone, so it takes one input or none, without a name: found "
+            f"{len(args) + len(kwargs)} arguments, {len(kwargs)} of them named. Pass a dict of them, or make the proxy "
+            "of the entity's class"
+        )
+    return args[0] if args else None
 
 
 class EntityProxy(EntityOperations):
