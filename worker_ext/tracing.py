@@ -84,7 +84,7 @@ _tracers: dict[str, tuple[TracerProvider, Tracer]] = {}
 def tracer_of_app() -> Tracer | None:
     """The tracer of this package, where the app has set up OpenTelemetry."""
     api = sys.modules.get(API)
-    if api is None:
+    if api is None or not _has_provider(api):
         return None
     provider: TracerProvider = api.get_tracer_provider()
     known = _tracers.get(_SCOPE)
@@ -100,6 +100,11 @@ def tracer_of_app() -> Tracer | None:
     return tracer
 
 
+def _has_provider(api: Any) -> bool:
+    """Whether there may be a provider, as far as that is quickly told."""
+    return getattr(api, "_TRACER_PROVIDER", api) is not None or _is_provider_named()
+
+
 @cache
 def _is_provider_named() -> bool:
     """Whether the environment names a provider; OpenTelemetry's API asks that anew each time, which takes longer."""
@@ -109,11 +114,7 @@ def _is_provider_named() -> bool:
 def is_on() -> bool:
     """Whether the app uses OpenTelemetry. Every activity asks, so the common answers are found quickly."""
     api = sys.modules.get(API)
-    if api is None:
-        return False
-    if getattr(api, "_TRACER_PROVIDER", api) is None and not _is_provider_named():
-        return False
-    return tracer_of_app() is not None
+    return api is not None and _has_provider(api) and tracer_of_app() is not None
 
 
 # ---------------------------------------------------------------- what workers and clients need
