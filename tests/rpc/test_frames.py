@@ -119,6 +119,47 @@ async def test_what_is_no_message_breaks_the_stream() -> None:
             await read(ends.near)
 
 
+async def test_whoever_connects_and_is_no_worker_is_not_waited_for() -> None:
+    """The first bytes of an HTTP request are a length of more than a gigabyte."""
+    async with connected() as ends:
+        assert ends.near._transport is not None
+        ends.near._transport.write(b"GET / HTTP/1.1\r\n\r\n")
+        with pytest.raises(BrokenStreamError) as error:
+            await read(ends.far)
+        assert str(error.value) == (
+            "the other end sent what is no StreamingMessage: expected at most 65536 bytes, found a length of 1195725856"
+        )
+        with pytest.raises(BrokenStreamError, match="the connection was closed"):
+            await read(ends.near)
+
+
+async def test_a_first_message_may_be_short_only_and_later_ones_long() -> None:
+    short, long = log("x" * (1 << 16)), log("x" * 5_000_000)
+    async with connected() as ends:
+        ends.near.send(log("hello"))
+        ends.near.send(long)
+        assert [await read(ends.far), await read(ends.far)] == [log("hello"), long]
+    async with connected() as ends:
+        ends.near.send(short)
+        with pytest.raises(BrokenStreamError, match="expected at most 65536 bytes"):
+            await read(ends.far)
+
+
+async def test_a_length_that_no_message_can_have_breaks_the_stream() -> None:
+    async with connected() as ends:
+        ends.near.data_received((2**31).to_bytes(4, "big"))
+        with pytest.raises(BrokenStreamError, match="expected at most 2147483647 bytes, found a length of 2147483648"):
+            await read(ends.near)
+
+
+async def test_nothing_is_kept_of_what_comes_after_the_last_frame() -> None:
+    async with connected() as ends:
+        ends.near.finish()
+        assert await read(ends.far) is None
+        ends.far.data_received(b"x" * 1_000_000)
+        assert (len(ends.far._rest), await read(ends.far)) == (0, None)
+
+
 async def test_what_is_written_to_a_closed_connection_is_dropped() -> None:
     async with connected() as ends:
         ends.near.close()

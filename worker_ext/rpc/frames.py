@@ -2,7 +2,8 @@
 
 They are the messages of EventStream, in the same order; only gRPC is left out, which costs more a message than all the
 rest of an orchestration's step. A frame is the length of a message, four bytes with the highest first, and the message.
-A frame of length 0 is the last one of its sender; a connection that closes without one has broken.
+A frame of length 0 is the last one of its sender; a connection that closes without one has broken. So has one that
+announces more than a message can be, or, before whoever connects to a server has said who it is, more than that takes.
 """
 
 from __future__ import annotations
@@ -21,6 +22,12 @@ SCHEME = "tcp"
 """How an address says that frames are spoken there."""
 
 LOOPBACK = "127.0.0.1"
+LONGEST = 2**31 - 1
+"""Bytes of a message at most, which is protobuf's own limit."""
+
+LONGEST_FIRST = 1 << 16
+"""Bytes at most of the first message that a server is sent: what else connects to a port is not waited for."""
+
 _HEAD = 4
 _LAST = bytes(_HEAD)
 _GOODBYE_SECONDS = 2.0
@@ -33,9 +40,14 @@ class BrokenStreamError(HostError):
 
 
 class FrameStream(asyncio.Protocol):
-    """One end of a connection. What is written in one step of the loop leaves in one piece."""
+    """One end of a connection. What is written in one step of the loop leaves in one piece.
 
-    def __init__(self) -> None:
+    Args:
+        longest_first: Bytes of the first message at most.
+    """
+
+    def __init__(self, longest_first: int = LONGEST) -> None:
+        self._longest = longest_first
         self._loop = asyncio.get_running_loop()  # asking for it is a system call on Python 3.11
         self._transport: asyncio.WriteTransport | None = None
         self._rest = bytearray()
@@ -71,6 +83,8 @@ class FrameStream(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Takes apart the frames that have come."""
+        if self._is_over:
+            return
         rest = self._rest
         try:
             if rest:
@@ -87,18 +101,25 @@ class FrameStream(asyncio.Protocol):
             self.close()
         self._wake()
 
+    @property
+    def _is_over(self) -> bool:
+        return self._has_heard_last or self._fault is not None
+
     def _take_frames(self, data: memoryview) -> int:
         """Reads the messages that are whole; how many bytes they were."""
         start, size = 0, len(data)
         while size - start >= _HEAD and not self._has_heard_last:
             body = start + _HEAD
             end = body + int.from_bytes(data[start:body], "big")
+            if end - body > self._longest:
+                raise DecodeError(f"expected at most {self._longest} bytes, found a length of {end - body}")
             if end > size:
                 break
             if end == body:
                 self._has_heard_last = True
             else:
                 self._messages.append(_read_message(data[body:end]))
+                self._longest = LONGEST
             start = end
         return start
 
@@ -192,7 +213,7 @@ class FrameServer:
             stream.close()
 
     def _accept(self) -> FrameStream:
-        stream = FrameStream()
+        stream = FrameStream(LONGEST_FIRST)
         self._streams.add(stream)
         task = asyncio.get_running_loop().create_task(self._run(stream))
         self._tasks.add(task)
