@@ -267,6 +267,25 @@ def test_a_permit_is_given_back_when_the_work_fails(orchestrator: Any) -> None:
     assert leaves(failed)[4:] == ["@durablesemaphore@gpu release"]
 
 
+async def again_in_coroutine(context: Context) -> None:
+    async with limits.semaphore(context, "gpu", 2):
+        await context.call_activity("Render")
+        context.continue_as_new(None)
+
+
+def again_in_generator(context: Context) -> Steps:
+    with (yield from limits.semaphore(context, "gpu", 2).acquire()):
+        yield context.call_activity("Render")
+        context.continue_as_new(None)
+
+
+@pytest.mark.parametrize("orchestrator", [again_in_coroutine, again_in_generator])
+def test_a_permit_is_given_back_by_a_generation_that_ends_while_it_holds_it(orchestrator: Any) -> None:
+    turn = replay(orchestrator, waited("durablesemaphore").scheduled("Render", 3).batch().completed(3))
+    assert turn.is_done
+    assert leaves(turn)[4:] == ["@durablesemaphore@gpu release", "ContinueAsNew"]
+
+
 @pytest.mark.parametrize("orchestrator", [limited_coroutine, limited_generator])
 def test_a_rate_limit_is_waited_for(orchestrator: Any) -> None:
     ask = "@durableratelimiter@gpu acquire"

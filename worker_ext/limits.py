@@ -38,6 +38,7 @@ from typing import TYPE_CHECKING, Any
 
 from worker_ext.entity_class import DurableEntity, operation
 from worker_ext.flow import Flow, of_steps
+from worker_ext.protocol.actions import SignalEntity
 
 if TYPE_CHECKING:
     from worker_ext.context import DurableOrchestrationContext
@@ -214,9 +215,12 @@ class Permit:
         self._lease = lease
 
     def release(self) -> None:
-        """Gives it back; a second time does nothing."""
-        if self._context.executor.is_running:  # else the code is only let go until the next turn
-            self._entity.signal.release(self._token)
+        """Gives it back, also after `continue_as_new`; a second time does nothing."""
+        executor = self._context.executor
+        if executor.is_running:  # else the code is only let go until the next turn
+            instance_id = str(self._entity.entity_id)
+            released = SignalEntity(instance_id=instance_id, operation="release", input=executor.encode(self._token))
+            executor.signal(released, closes_generation=True)
 
     def renew(self) -> Any:
         """Begins the lease anew; a task that gives False when it was over, and others may have got the permit."""

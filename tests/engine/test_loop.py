@@ -579,6 +579,19 @@ class TestContinueAsNew:
         assert [type(action).__name__ for action in turn.actions] == ["WhenAll", "ContinueAsNew"]
         assert turn.actions[0] == together(A, timer(9, cancelled=True))
 
+    def test_what_a_finally_sends_is_sent(self) -> None:
+        async def orchestrator(context: Context) -> Any:
+            try:
+                await context.call_activity("A")
+                context.continue_as_new(5)
+                await context.call_activity("B")
+            finally:
+                context.signal_entity(df.EntityId("Log", "main"), "ended")
+
+        turn = replay(orchestrator, begun().scheduled("A", 0).batch().completed(0))
+        assert turn.is_done
+        assert [type(action).__name__ for action in turn.actions] == ["CallActivity", "SignalEntity", "ContinueAsNew"]
+
     def test_answers_of_earlier_generations_are_not_carried_on(self) -> None:
         async def orchestrator(context: Context) -> Any:
             await context.call_activity("A")

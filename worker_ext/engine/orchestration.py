@@ -220,10 +220,18 @@ class OrchestrationExecutor:
                 "thread. Use it only from the orchestrator itself"
             )
 
-    def signal(self, action: actions.SignalEntity | actions.ScheduledSignalEntity) -> Task:
-        """Sends a message that nothing answers; the task it returns is complete."""
+    def signal(
+        self, action: actions.SignalEntity | actions.ScheduledSignalEntity, *, closes_generation: bool = False
+    ) -> Task:
+        """Sends a message that nothing answers; the task it returns is complete.
+
+        Args:
+            action: The message.
+            closes_generation: Send it also after `continue_as_new`. Generators send nothing then, as under 1.7.0;
+                `async def` code is run on to its end, and so is what it sends in a `finally`.
+        """
         leaf = Leaf(self.schedule, action)
-        if self._again is None:
+        if self._again is None or closes_generation or self._branches is not None:
             self.schedule.list_signal(leaf)
         leaf.settled = leaf.through = True
         return leaf
