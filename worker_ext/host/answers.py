@@ -124,6 +124,11 @@ def long_error(status: int, message: str, exception_message: str, exception_type
     return json_answer(status, {"Message": message, **exception})
 
 
+def went_wrong(error: Exception) -> web.Response:
+    """The answer to a request that the host could not serve."""
+    return long_error(500, WENT_WRONG, str(error), f"{type(error).__module__}.{type(error).__qualname__}")
+
+
 def json_fault(body: bytes) -> web.Response | None:
     """The refusal of a body that is not JSON."""
     what = "Error reading JToken from JsonReader. Path '', line 0, position 0."

@@ -53,8 +53,14 @@ class Links:
             management_urls=self._management_urls(self.origin, _PLACEHOLDER, hub),
             base_url=base,
             required_query_string_parameters=self._code if self.key else "",
-            rpc_base_url=self.rpc_base_url,
+            rpc_base_url=self._rpc_base(hub),
         ).encode()
+
+    def _rpc_base(self, hub: str) -> str | None:
+        """Where the language's client works on a hub: in what it asks for there it does not name the hub."""
+        if self.rpc_base_url is None or hub == self.hub:
+            return self.rpc_base_url
+        return f"{self.rpc_base_url}taskhubs/{quote(hub, safe='')}/"
 
     def check_status(self, origin: str, instance_id: str) -> ManagementUrls:
         """The body of a start's answer: the URLs of an instance, without the one for rewind."""

@@ -27,6 +27,7 @@ from worker_ext.host.answers import (
     long_error,
     short_error,
     status_body,
+    went_wrong,
 )
 from worker_ext.host.entity_routes import EntityApi
 from worker_ext.host.http_trigger import JSON_TYPE
@@ -103,7 +104,7 @@ class ManagementApi:
         except Exception as error:  # noqa: BLE001 - whatever it is, the caller gets it in the extension's form
             if not isinstance(error, HostError):
                 _log.error("%s %s went wrong", request.method, path, exc_info=error)
-            return long_error(500, WENT_WRONG, str(error), f"{type(error).__module__}.{type(error).__qualname__}")
+            return went_wrong(error)
 
     # ------------------------------------------------------------ start
 

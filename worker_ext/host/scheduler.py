@@ -198,13 +198,17 @@ class Scheduler:
         Raises:
             UnknownEntityError: The app has no such entity function.
         """
-        functions, name = self._functions.known, name.lower()
-        if not functions.has_entity(name):
-            raise UnknownEntityError(functions.no_entity(name))
+        name = name.lower()
+        self._check_entity(name)
         event = entities.client_signal(operation, input_text, new_request_id(), _now())
         instance_id = entity_instance(name, key)
         await self._store.post(new_message(Message(instance_id, event)))
         self._wake(instance_id)
+
+    def _check_entity(self, name: str) -> None:
+        functions = self._functions.known
+        if not functions.has_entity(name):
+            raise UnknownEntityError(functions.no_entity(name))
 
     async def read_entity(self, name: str, key: str) -> EntityStatus | None:
         """An entity; None where it does not exist."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from worker_ext.host.console import Console
@@ -74,13 +75,18 @@ class ServedApp:
         # While the worker starts, the host imports the rest of itself.
         from worker_ext.host.management import ManagementApi
         from worker_ext.host.scheduler import Scheduler
+        from worker_ext.host.task_hubs import RestingHub, TaskHubs
         from worker_ext.host.timer_triggers import TimerTriggers
         from worker_ext.host.web import WebServer
 
         durable = self.settings.durable
         scheduler = self.scheduler = Scheduler(store, self.workers, durable)
         forwarded = durable.http_settings.use_forwarded_host
-        management = ManagementApi(scheduler, store.queries, self._links, use_forwarded_host=forwarded)
+
+        def api(hub: Scheduler, of: Store) -> ManagementApi:
+            return ManagementApi(hub, of.queries, replace(self._links, hub=of.hub), use_forwarded_host=forwarded)
+
+        management = TaskHubs(store, api(scheduler, store), lambda of: api(RestingHub(of, self.workers, durable), of))
         web = WebServer(self.settings, self.workers, management, self._console, self._keys)
         await self.load()
         await scheduler.start()

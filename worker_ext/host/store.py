@@ -8,6 +8,8 @@ activities) stays in its table until the commit that consumes it; the commit fai
 from __future__ import annotations
 
 import asyncio
+import copy
+import itertools
 import sqlite3
 import uuid
 from collections.abc import Collection, Sequence
@@ -72,6 +74,9 @@ class Store:
         hub: The task hub; several may share a file.
         synchronous: SQLite's setting of that name.
 
+    Attributes:
+        hub: The task hub.
+
     Raises:
         DatabaseError: The file cannot be used; the message says why and what to do.
     """
@@ -79,10 +84,30 @@ class Store:
     def __init__(self, path: str | Path, hub: str, synchronous: Synchronous = "NORMAL") -> None:
         self._database = Database(path, synchronous)
         try:
-            self._hub_key, self._next_id = self._database.run_now(lambda connection: _open_hub(connection, hub))
+            self._hub_key, highest = self._database.run_now(lambda connection: _open_hub(connection, hub))
         except HostError:
             self._database.close()
             raise
+        self.hub = hub
+        # Ids grow with the time of arrival, also across restarts.
+        self._ids = itertools.count(highest + 1)
+
+    async def find_hub(self, hub: str) -> Store | None:
+        """The store of a task hub of this file, whatever the case of its name; it is closed with this one."""
+
+        def job(connection: sqlite3.Connection) -> tuple[int, str] | None:
+            row: tuple[int, str] | None = connection.execute(
+                "SELECT hub_key, name FROM hubs WHERE name = ? COLLATE NOCASE ORDER BY name = ? DESC, name = ? DESC",
+                (hub, hub, self.hub),
+            ).fetchone()
+            return row
+
+        found = await self._database.run(job)
+        if found is None:
+            return None
+        other = copy.copy(self)
+        other._hub_key, other.hub = found
+        return other
 
     @property
     def path(self) -> str:
@@ -109,9 +134,8 @@ class Store:
         self._database.close()
 
     def _take_id(self) -> int:
-        """The next id of a message, timer or activity: ids grow with the time of arrival, also across restarts."""
-        self._next_id += 1
-        return self._next_id
+        """The next id of a message, timer or activity; those of all hubs of a file are different."""
+        return next(self._ids)
 
     # ------------------------------------------------------------ clients
 
