@@ -15,6 +15,9 @@ from management_host import FakeHost, client_payload
 
 import worker_ext
 
+# 1.7.0 asks aiohttp for what newer Pythons do by themselves.
+pytestmark = pytest.mark.filterwarnings("ignore:enable_cleanup_closed ignored:DeprecationWarning")
+
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     peer = pytest.importorskip("azure.durable_functions", reason="azure-functions-durable 1.7.0 is not installed")
