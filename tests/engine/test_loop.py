@@ -324,6 +324,21 @@ class TestTime:
         turn = replay(orchestrator, begun())
         assert (turn.output, turn.actions) == ([1, 10, 2, 11], [])
 
+    @pytest.mark.parametrize("seconds", [float("inf"), 1e12])
+    def test_a_time_that_never_comes_has_no_timer(self, seconds: float) -> None:
+        async def orchestrator(context: Context) -> Any:
+            async with asyncio.timeout(seconds):
+                return await asyncio.wait_for(context.call_activity("A"), seconds)
+
+        assert replay(orchestrator, begun()).actions == [A]
+        assert replay(orchestrator, begun().scheduled("A", 0).batch().completed(0, "a")).output == "a"
+
+    def test_a_sleep_that_never_ends_is_told(self) -> None:
+        async def orchestrator(context: Context) -> Any:
+            await asyncio.sleep(float("inf"))
+
+        assert "this await would never end" in str(replay(orchestrator, begun()).error)
+
     def test_a_timeout_that_is_not_needed_is_cancelled(self) -> None:
         async def orchestrator(context: Context) -> Any:
             async with asyncio.timeout(30):

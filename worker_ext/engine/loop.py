@@ -272,10 +272,15 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """Runs a callback after a durable timer of so many seconds."""
         if delay is None:
             raise TypeError("delay must not be None")
-        span = timedelta(seconds=delay)
-        if span > _NOTHING and not self._closed and not self.leaving:
-            return DurableTimerHandle(span, callback, args, self, context)
-        return self._call_after(span, callback, args, context)
+        try:
+            span = timedelta(seconds=delay)
+            if span > _NOTHING and not self._closed and not self.leaving:
+                return DurableTimerHandle(span, callback, args, self, context)
+        except OverflowError:
+            return ReadyHandle()  # infinite, or beyond the last day there is: it never comes
+        if span <= _NOTHING:
+            return self.call_soon(callback, *args, context=context)
+        return ReadyHandle()  # the code is about to be stopped
 
     def call_at(  # type: ignore[override]
         self, when: float | None, callback: Callable[..., Any], *args: Any, context: Context | None = None
@@ -283,16 +288,7 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """Runs a callback after a durable timer until a time of this loop."""
         if when is None:
             raise TypeError("when cannot be None")
-        return self._call_after(timedelta(seconds=when - self.time()), callback, args, context)
-
-    def _call_after(
-        self, delay: timedelta, callback: Callable[..., Any], args: tuple[Any, ...], context: Context | None
-    ) -> Any:
-        if delay <= _NOTHING:
-            return self.call_soon(callback, *args, context=context)
-        if self._closed or self.leaving:
-            return ReadyHandle()  # the code is about to be stopped
-        return DurableTimerHandle(delay, callback, args, self, context)
+        return self.call_later(when - self.time(), callback, *args, context=context)
 
     def create_future(self) -> asyncio.Future[Any]:
         """Makes a future."""
