@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import worker_ext as df
+from worker_ext import flow
 from worker_ext.engine.orchestration import _RECEIVERS
 from worker_ext.protocol.actions import (
     AnyAction,
@@ -678,6 +679,47 @@ class TestFailures:
             raise MuteError
 
         assert replay(orchestrator, begun()).state.error == "MuteError"
+
+    @pytest.mark.parametrize(
+        "yields, instead",
+        [
+            (lambda context: flow.race(context.call_activity("A")), "Use it with `yield from`"),
+            (lambda context: context.lock(df.EntityId("Counter", "a")), "`yield context.lock_entities(...)`"),
+            (lambda context: [context.call_activity("A")], "yield context.task_all([...])"),
+        ],
+    )
+    def test_what_can_be_awaited_and_not_yielded_is_told_with_what_to_write(
+        self, yields: Callable[[Context], Any], instead: str
+    ) -> None:
+        def orchestrator(context: Context) -> Steps:
+            yield yields(context)
+
+        error = replay(orchestrator, begun()).error
+        assert isinstance(error, df.OrchestratorError)
+        assert instead in str(error)
+
+    def test_a_yielded_coroutine_is_told_to_be_for_async_def(self) -> None:
+        async def later() -> None: ...
+
+        coroutine = later()
+
+        def orchestrator(context: Context) -> Steps:
+            yield coroutine
+
+        error = replay(orchestrator, begun()).error
+        coroutine.close()
+        assert "write the orchestrator as `async def`" in str(error)
+
+    @pytest.mark.parametrize(
+        "use", [lambda task, context: task, lambda task, context: context.call_activity("B", task)]
+    )
+    def test_a_task_that_is_passed_on_without_its_result_is_told_to_be_awaited(
+        self, use: Callable[[Any, Context], Any]
+    ) -> None:
+        def orchestrator(context: Context) -> Any:
+            return use(context.call_activity("A"), context)
+
+        assert "write `await` before it, in a generator `yield`" in str(replay(orchestrator, begun()).error)
 
     def test_a_group_of_errors_is_told_with_what_is_in_it(self) -> None:
         def orchestrator(context: Context) -> None:

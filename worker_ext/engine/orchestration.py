@@ -334,9 +334,7 @@ class OrchestrationExecutor:
         if isinstance(task, Task):
             return OrchestratorError("the orchestrator yielded a task of another orchestration instance")
         return OrchestratorError(
-            f"the orchestrator yielded {task!r}, which is not a task, so it would never go on. Yield what the "
-            "context's methods return, for instance `yield context.call_activity(...)`; for several tasks yield "
-            "context.task_all([...]) or context.task_any([...])"
+            f"the orchestrator yielded {task!r}, which is not a task, so it would never go on. {_instead_of(task)}"
         )
 
     def _wake(self) -> None:
@@ -716,6 +714,20 @@ def _cancelled_before() -> OrchestratorError:
     return OrchestratorError(
         "the orchestrator yielded a task that was cancelled, or one that cannot complete without a cancelled one, so "
         "it would never go on. Yield it before `cancel()`, or make a new task"
+    )
+
+
+def _instead_of(value: object) -> str:
+    """What to write instead of yielding a value that is no task."""
+    if inspect.iscoroutine(value):
+        return "A generator cannot run coroutines: write the orchestrator as `async def`, and await it there"
+    if hasattr(value, "__await__") and hasattr(value, "__iter__"):
+        return "Use it with `yield from`"
+    if hasattr(value, "__aenter__"):
+        return "Only `async def` orchestrators can enter it: `yield context.lock_entities(...)` gives a generator locks"
+    return (
+        "Yield what the context's methods return, for instance `yield context.call_activity(...)`; for several tasks "
+        "yield context.task_all([...]) or context.task_any([...])"
     )
 
 

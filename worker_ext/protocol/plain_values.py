@@ -49,10 +49,12 @@ def as_json(value: Any, write: Write) -> Any:
     cls = type(value)
     writer = writer_of(cls)
     if writer is None:
-        raise TypeError(
-            f"a value of type {cls.__module__}.{cls.__qualname__} cannot be written as JSON. Pass plain JSON values, "
-            "make the class a dataclass, or give it `to_json(obj)` and `from_json(data)`"
+        instead = (
+            "It gives its value later: write `await` before it, in a generator `yield`, and pass what that gives"
+            if hasattr(cls, "__await__")
+            else "Pass plain JSON values, make the class a dataclass, or give it `to_json(obj)` and `from_json(data)`"
         )
+        raise TypeError(f"a value of type {cls.__module__}.{cls.__qualname__} cannot be written as JSON. {instead}")
     return writer(value, write)
 
 
