@@ -267,6 +267,11 @@ def reply_for_missing(batch: EntityBatch, text: str) -> EntityReply:
     return _unchanged(batch.record, [fault] * len(batch.operations))
 
 
+def reply_for_timeout(batch: EntityBatch, text: str) -> EntityReply:
+    """The answer to a batch that took too long: each operation fails with a text, which is no JSON (3.3)."""
+    return _unchanged(batch.record, [EntityResult(True, text)] * len(batch.operations))
+
+
 def _unchanged(record: EntityRecord, results: list[EntityResult]) -> EntityReply:
     return EntityReply(entity_exists=record.exists, entity_state=record.state, results=results)
 

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from worker_ext.host import entities
 from worker_ext.host.app_functions import AppFunctions
 from worker_ext.host.entity_messages import split_instance
-from worker_ext.host.gateway import WorkerGateway
+from worker_ext.host.gateway import FunctionTimeoutError, WorkerGateway
 from worker_ext.host.records import Claim
 from worker_ext.host.rendering import parse_event
 from worker_ext.host.store import Store
@@ -70,8 +70,13 @@ class EntityTurns:
         verdict = self._suspects.verdict(instance_id)
         if verdict is not None:
             return self._refuse(instance_id, batch, verdict)
-        async with self._suspects.run(instance_id):
-            reply = await self._gateway.run_entity(name, instance_id, entities.payload(instance_id, batch), trace)
+        try:
+            async with self._suspects.run(instance_id):
+                reply = await self._gateway.run_entity(name, instance_id, entities.payload(instance_id, batch), trace)
+        except FunctionTimeoutError as error:
+            # To run it again would take as long again, and hold up all that waits for the entity.
+            _log.error("entity %s: %d operations fail: %s", instance_id, len(batch.operations), error)
+            return entities.reply_for_timeout(batch, str(error))
         return entities.read_reply(batch, reply)
 
     def _refuse(self, instance_id: str, batch: entities.EntityBatch, text: str) -> entities.EntityReply:

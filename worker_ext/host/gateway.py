@@ -7,11 +7,13 @@ The scheduler knows no processes and no gRPC: it asks a gateway to run one funct
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import timedelta
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct
 
 from worker_ext.errors import HostError
+from worker_ext.protocol.codec import format_timespan
 
 FunctionKind: TypeAlias = Literal["orchestration", "activity", "entity"]
 
@@ -42,6 +44,14 @@ class WorkerLostError(HostError):
         self.while_running = while_running
 
 
+class FunctionTimeoutError(WorkerLostError):
+    """The function took longer than functionTimeout, for which its worker was replaced; the text is the host's."""
+
+    def __init__(self, name: str, limit: timedelta) -> None:
+        text = f"Timeout value of {format_timespan(limit)} was exceeded by function: Functions.{name}"
+        super().__init__(text, while_running=True)
+
+
 class WorkerGateway(Protocol):
     """Runs functions in a worker."""
 
@@ -69,6 +79,7 @@ class WorkerGateway(Protocol):
         """Runs a batch of operations on an entity; `name` is that of its function, `payload` the trigger's text.
 
         Raises:
+            FunctionTimeoutError: It took too long.
             WorkerLostError: There is no answer from a worker.
         """
         ...

@@ -23,7 +23,7 @@ import msgspec
 from worker_ext.errors import HostError
 from worker_ext.host.console import Console, Level
 from worker_ext.host.functions import DurableKind, FunctionCatalog, HostFunction
-from worker_ext.host.gateway import Reply, WorkerLostError
+from worker_ext.host.gateway import FunctionTimeoutError, Reply, WorkerLostError
 from worker_ext.host.retry_policies import RetryPolicy, retry_context
 from worker_ext.host.rpc_server import RpcServer
 from worker_ext.host.settings import HostSettings
@@ -295,6 +295,10 @@ class Workers:
         try:
             begun = None if on_begun is None else partial(on_begun, member.stream.http_address or "")
             response = await member.stream.invoke(function.function_id, inputs, trace_parent, subject, retry, begun)
+        except WorkerLostError:
+            if limit is not None and timer is not None and timer.when() <= member.stream.loop.time():
+                raise FunctionTimeoutError(function.name, limit) from None
+            raise
         finally:
             if timer is not None:
                 timer.cancel()
