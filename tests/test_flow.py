@@ -1,5 +1,6 @@
 """Flow helpers, each in an `async def` orchestrator and in its generator twin: the same actions, the same outcome."""
 
+import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import timedelta
@@ -210,6 +211,34 @@ class TestSaga:
         assert isinstance(turn.error, ExceptionGroup)
         assert [str(error)[:6] for error in turn.error.exceptions] == ["no car", "no way"]
         assert started(turn)[3:] == ["CancelHotel", "CancelFlight"]
+
+
+class TestCancelledSaga:
+    """A saga whose block is cancelled, as by a timeout or a task group that has failed."""
+
+    @staticmethod
+    async def in_time(context: Context) -> str:
+        try:
+            async with asyncio.timeout(9), flow.Saga() as saga:
+                saga.on_failure(partial(context.call_activity, "Undo"))
+                await asyncio.sleep(60)
+        except TimeoutError:
+            return "too late"
+        return "in time"
+
+    def late(self) -> HistoryBuilder:
+        history = HistoryBuilder().started().timer_created(0, timedelta(seconds=9))
+        history.timer_created(1, timedelta(seconds=60)).batch(timedelta(seconds=9)).timer_fired(0)
+        return history.scheduled("Undo", 2).batch()
+
+    def test_it_is_undone_and_the_timeout_goes_on(self) -> None:
+        assert replay(self.in_time, self.late().completed(2)).output == "too late"
+
+    def test_only_the_failures_of_its_compensations_are_raised(self) -> None:
+        error = replay(self.in_time, self.late().failed(2, "no way")).error
+        assert isinstance(error, ExceptionGroup)
+        assert [type(member) for member in error.exceptions] == [df.TaskFailedError]
+        assert isinstance(error.__cause__, asyncio.CancelledError)
 
 
 @pytest.mark.parametrize(

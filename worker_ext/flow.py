@@ -374,7 +374,7 @@ class Saga:
         saga.on_failure(lambda: context.call_activity("CancelHotel", hotel))
 
     Every compensation is run, also when one before it fails. Then the block's error is raised; where compensations
-    failed, an ExceptionGroup of it and of theirs. In a generator:
+    failed, an ExceptionGroup of it and of theirs; where the block was cancelled, of theirs alone. In a generator:
 
         try:
             flight = yield context.call_activity("BookFlight", trip)
@@ -437,7 +437,10 @@ class Saga:
 
 
 def _raise_all(error: BaseException, failures: list[BaseException]) -> None:
-    if failures:
-        text = f"the saga failed, and so did {len(failures)} of its compensations"
-        raise BaseExceptionGroup(text, [error, *failures])
-    raise error
+    if not failures:
+        raise error
+    if isinstance(error, asyncio.CancelledError):  # which is no failure, and in a group nobody would know it
+        text = f"the saga was cancelled, and {len(failures)} of its compensations failed"
+        raise BaseExceptionGroup(text, failures) from error
+    text = f"the saga failed, and so did {len(failures)} of its compensations"
+    raise BaseExceptionGroup(text, [error, *failures])
