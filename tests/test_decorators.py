@@ -526,3 +526,22 @@ def test_an_orchestrator_of_two_parameters_is_refused(app: DFApp) -> None:
 def test_what_is_no_function_is_refused(app: DFApp, target: Any) -> None:
     with pytest.raises(AppError, match=r"a durable decorator was applied to .* which is no function with a name"):
         app.activity_trigger(input_name="name")(target)
+
+
+@pytest.mark.parametrize(
+    "decorator, use",
+    [
+        ("orchestration_trigger", '@app.orchestration_trigger(context_name="context")'),
+        ("activity_trigger", '@app.activity_trigger(input_name="..."), with the name of the parameter'),
+        ("entity_trigger", '@app.entity_trigger(context_name="context")'),
+        ("durable_client_input", '@app.durable_client_input(client_name="..."), with the name of the parameter'),
+    ],
+)
+def test_a_decorator_without_brackets_is_refused(decorator: str, use: str) -> None:
+    def work(context: Any) -> None: ...
+
+    app = DFApp()
+    with pytest.raises(AppError) as refusal:
+        getattr(app, decorator)(work)
+    assert str(refusal.value) == f"the decorator of 'work' has no brackets, so it decorates nothing. Write {use}"
+    assert app.get_functions() == []

@@ -199,6 +199,7 @@ class Blueprint(InheritedDecorators):
         self, install: Callable[[_AnyFunction], FunctionType], binding: Trigger | InputBinding
     ) -> Callable[[Callable[P, R]], DurableFunction[P, R]]:
         """The decorator of a binding; `install` makes the function that workers get."""
+        _check_is_called(binding)
         converters.register()
 
         def decorator(target: Callable[P, R]) -> DurableFunction[P, R]:
@@ -241,6 +242,25 @@ class DFApp(Blueprint, FunctionRegister):
         super().register_functions(function_container)
 
     register_blueprint = register_functions
+
+
+def _check_is_called(binding: Trigger | InputBinding) -> None:
+    """Refuses `@app.activity_trigger`, which would take the function for the name and be lost without a word."""
+    given: object = binding.name
+    if callable(given):
+        kind = binding.get_binding_name()
+        raise AppError(
+            f"the decorator of {getattr(given, '__name__', repr(given))!r} has no brackets, so it decorates nothing. "
+            f"Write {_USES[kind]}"
+        )
+
+
+_USES = {
+    "orchestrationTrigger": '@app.orchestration_trigger(context_name="context")',
+    "activityTrigger": '@app.activity_trigger(input_name="..."), with the name of the parameter',
+    "entityTrigger": '@app.entity_trigger(context_name="context")',
+    "durableClient": '@app.durable_client_input(client_name="..."), with the name of the parameter',
+}
 
 
 def _user_function(target: Callable[P, R]) -> Callable[P, R]:
