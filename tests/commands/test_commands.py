@@ -251,7 +251,16 @@ class TestMessages:
         command.out("start-new", "child", "--id", "a", "--wait", "30")
         assert command.refusal(name, "a", code=1) == "worker-ext: a: has already ended (Completed)"
 
-    @pytest.mark.parametrize("words", [["raise-event", "nosuch", "go"], ["suspend", "nosuch"], ["terminate", "nosuch"]])
+    @pytest.mark.parametrize(
+        "words",
+        [
+            ["raise-event", "nosuch", "go"],
+            ["suspend", "nosuch"],
+            ["terminate", "nosuch"],
+            ["restart", "nosuch"],
+            ["restart", "nosuch", "--same-id"],
+        ],
+    )
     def test_an_unknown_instance_is_told_by_the_exit_code(self, command: Commands, words: list[str]) -> None:
         assert command.refusal(*words, code=3) == "worker-ext: nosuch: there is no such instance"
 

@@ -12,6 +12,7 @@ from worker_ext.commands import options
 from worker_ext.commands.connected import connected, with_exit_codes
 from worker_ext.commands.options import Given, read_json
 from worker_ext.commands.states import expect_open
+from worker_ext.errors import ClientError
 
 Tell = Callable[[DurableOrchestrationClient, str, str], Coroutine[Any, Any, None]]
 
@@ -103,7 +104,13 @@ async def restart(client: DurableOrchestrationClient, instance_id: str, same_id:
       worker-ext restart order-17
       worker-ext restart order-17 --same-id
     """
-    answer = await client.restart(instance_id, restart_with_new_instance_id=not same_id)
+    try:
+        answer = await client.restart(instance_id, restart_with_new_instance_id=not same_id)
+    except ClientError as error:
+        if error.status != 400:
+            raise
+        # Where others have a 404, a restart of what is not there is a bad argument.
+        raise await client.missing(instance_id) from None
     click.echo(answer["id"] if isinstance(answer, dict) else answer)
 
 
