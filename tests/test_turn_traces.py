@@ -184,6 +184,15 @@ def test_an_entity_has_a_span_for_each_operation_and_a_failed_one_says_why(expor
     }
 
 
+def test_a_failed_orchestration_says_what_is_in_its_group_of_errors(exporter: InMemorySpanExporter) -> None:
+    def fail(context: Context) -> None:
+        raise ExceptionGroup("two", [ValueError("a"), KeyError("b")])
+
+    replay(fail, HistoryBuilder().started("Ship"))
+    [span] = exporter.get_finished_spans()
+    assert span.status.description == "ExceptionGroup: two (2 sub-exceptions): ValueError: a; KeyError: 'b'"
+
+
 def test_a_provider_that_is_out_of_order_costs_no_turn(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from worker_ext import tracing
+from worker_ext.errors import text_of
 from worker_ext.protocol.codec import decode_json, parse_timestamp
 from worker_ext.protocol.history import (
     EventRaised,
@@ -85,7 +86,7 @@ class TurnTrace:
         for event in writer.new_events():
             writer.write_step(event, is_hidden)
         if executor.error is not None:
-            writer.write_execution("Failed", f"{type(executor.error).__name__}: {executor.error}")
+            writer.write_execution("Failed", f"{type(executor.error).__name__}: {text_of(executor.error)}")
         elif state.is_done:
             writer.write_execution("ContinuedAsNew" if executor.continues_as_new else "Completed", None)
 
