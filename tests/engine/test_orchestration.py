@@ -641,6 +641,21 @@ class TestFailures:
         assert "Catch Exception instead" in str(error)
         gc.collect()
 
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    def test_code_that_refuses_to_be_let_go_starts_nothing_more_that_would_hold_the_instance(self) -> None:
+        def orchestrator(context: Context) -> Steps:
+            yield context.call_activity("A")
+            while True:
+                try:
+                    yield context.call_activity("B")
+                except:  # noqa: E722
+                    continue
+
+        turn = replay(orchestrator, begun().scheduled("A", 0).batch().completed(0))
+        assert "Catch Exception instead" in str(turn.error)
+        assert turn.actions == [activity("A")]
+        gc.collect()
+
     @pytest.mark.parametrize("yields", [False, True])
     def test_code_that_ends_the_process_fails_its_own_instance(self, yields: bool) -> None:
         def generator(context: Context) -> Steps:

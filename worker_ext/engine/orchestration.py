@@ -418,7 +418,7 @@ class OrchestrationExecutor:
         """Closes code that waits; the next turn replays it. A `finally` that yields is closed yield by yield."""
         location = self._location()
         if self._branches is not None and not self._branches.let_go():
-            self._end(error=_never_let_go(location))
+            self._refuse_to_wait(location)
         steps, self._steps = self._steps, None
         if steps is None:
             return
@@ -431,6 +431,11 @@ class OrchestrationExecutor:
                 return
             else:
                 return
+        self._refuse_to_wait(location)
+
+    def _refuse_to_wait(self, location: str | None) -> None:
+        """Fails code that cannot be let go. What it began to wait for is not started: it would only do so again."""
+        self.schedule.take_back({event.event_id for event in self.request.history if isinstance(event, ScheduledEvent)})
         self._end(error=_never_let_go(location))
 
     # -- events ------------------------------------------------------------------------------------------------------

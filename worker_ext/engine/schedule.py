@@ -14,7 +14,7 @@ Source: durable-functions JSON protocol, sections 4.10 and 4.11.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -133,6 +133,13 @@ class Schedule:
             self._last = last = Item(last, [last], [])
         if isinstance(last, Item):
             last.end()
+
+    def take_back(self, known: Container[int]) -> None:
+        """Takes the last of the list back, unless some of its leaves are `known`: the extension has started those."""
+        last = self._last
+        groups = [group.leaves for group in last.groups] if isinstance(last, Item) else [[last]]
+        if not any(isinstance(leaf, Leaf) and leaf.id in known for leaves in groups for leaf in leaves):
+            self._last = None
 
     def close(self) -> None:
         """Lets go of everything that was scheduled; what user code keeps of it stays readable."""
