@@ -17,6 +17,7 @@ from worker_ext.host.worker_process import worker_arguments, worker_environment
 from worker_ext.host.workers import json_text
 from worker_ext.rpc import pb
 
+BAD_NAMES = ["<lambda>", "_f", "1f", "a b", "x" * 129, "host", "Host"]
 OURS = WorkerConfig(command=("python",), version="3.12")
 
 
@@ -113,6 +114,18 @@ class TestCatalog:
     def test_what_cannot_be_served_has_a_fault(self, tmp_path: Path, bindings: list[str], fault: str) -> None:
         (function,) = self.catalog(tmp_path, *bindings).functions
         assert (function.fault, function.is_served) == (fault, False)
+
+    @pytest.mark.parametrize(
+        "name, is_served",
+        [("f-1_A", True), ("x" * 128, True), ("hosts", True), *[(bad, False) for bad in BAD_NAMES]],
+    )
+    def test_a_function_is_called_what_the_functions_host_takes(
+        self, tmp_path: Path, name: str, is_served: bool
+    ) -> None:
+        trigger = '{"type": "activityTrigger", "direction": "IN", "name": "a"}'
+        found = pb.RpcFunctionMetadata(name=name, function_id="1", raw_bindings=[trigger])
+        (function,) = read_catalog([found], load_settings(tmp_path, environ={})).functions
+        assert (function.is_served, "Rename the function" in (function.fault or "")) == (is_served, not is_served)
 
     def test_durable_functions_are_found_by_alias_without_regard_to_case(self, tmp_path: Path) -> None:
         binding = '{"type": "orchestrationTrigger", "direction": "IN", "name": "c", "orchestration": "Ship It"}'

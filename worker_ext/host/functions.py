@@ -7,6 +7,7 @@ Source: the Functions host's validation of indexed functions.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -121,6 +122,10 @@ class HostFunction:
         return next((str(binding["name"]) for binding in outputs), None)
 
 
+FUNCTION_NAME = re.compile(r"(?!host$)[a-z][a-z0-9_-]{0,127}", re.IGNORECASE)
+"""What a function may be called, as the Functions host has it."""
+
+
 class FunctionCatalog:
     """All functions of an app; durable names are looked up without regard to case."""
 
@@ -178,7 +183,7 @@ def _read_function(metadata: pb.RpcFunctionMetadata, environment: Mapping[str, s
         bindings=bindings,
         trigger=triggers[0] if triggers else {},
         disabled=environment.get(f"AzureWebJobs.{metadata.name}.Disabled", "").lower() in _TRUE,
-        fault=fault or _fault(bindings, triggers),
+        fault=fault or _fault_of_name(metadata.name) or _fault(bindings, triggers),
     )
     if function.fault is None:
         try:
@@ -200,6 +205,15 @@ def _resolved(binding: object, environment: Mapping[str, str]) -> dict[str, Any]
         name: resolve_placeholders(value, environment) if isinstance(value, str) else value
         for name, value in binding.items()
     }
+
+
+def _fault_of_name(name: str) -> str | None:
+    if FUNCTION_NAME.fullmatch(name):
+        return None
+    return (
+        "expected a name of a letter and up to 127 letters, digits, '_' and '-', and not 'host': the Functions host "
+        "takes no other. Rename the function, or name it with function_name"
+    )
 
 
 def _fault(bindings: Iterable[dict[str, Any]], triggers: list[dict[str, Any]]) -> str | None:

@@ -9,7 +9,6 @@ Source: Functions worker protocol, "v1 model (function.json), host indexing".
 
 from __future__ import annotations
 
-import re
 import uuid
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -19,14 +18,13 @@ from typing import Any
 import msgspec
 
 from worker_ext.errors import HostError
-from worker_ext.host.functions import FunctionCatalog, read_catalog
+from worker_ext.host.functions import FUNCTION_NAME, FunctionCatalog, read_catalog
 from worker_ext.host.retry_policies import RetryPolicy, read_policy
 from worker_ext.host.settings import HostSettings
 from worker_ext.protocol.jsonc import read_json_object
 from worker_ext.rpc import pb
 
 FUNCTION_JSON = "function.json"
-_NAME = re.compile(r"(?!host$)[a-z][a-z0-9_-]{0,127}", re.IGNORECASE)
 _USUAL_SCRIPTS = ("run.py", "__init__.py")
 _DIRECTIONS = {name: pb.BindingInfo.Direction.Value(name) for name in ("in", "out", "inout")}
 _DATA_TYPES = {
@@ -87,7 +85,7 @@ def _read_folder(path: Path, environment: Mapping[str, str]) -> _Folder:
 
 
 def _check_name(folder: Path) -> None:
-    if not _NAME.fullmatch(folder.name):
+    if not FUNCTION_NAME.fullmatch(folder.name):
         raise HostError(
             f"{folder}: a function's name is its folder's: expected a letter and up to 127 letters, digits, '_' and "
             "'-', and not 'host'. Rename the folder"
