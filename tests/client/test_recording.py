@@ -22,7 +22,7 @@ from worker_ext.recording import from_status
 from worker_ext.testing import HistoryBuilder, replay
 
 FILES = sorted([*HISTORIES.glob("gen_*.jsonl"), *HISTORIES.glob("sdk170/*.jsonl")])
-TIME = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+|datetime\.datetime\([\d, ]+\)")
+VARIES = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+|datetime\.datetime\([\d, ]+\)|0x[0-9a-f]+")
 # The recordings were made with short timers in the place of long ones, which no status tells.
 LIMITS = ("longRunningTimerIntervalDuration", "maximumShortTimerDuration")
 
@@ -50,7 +50,7 @@ def answer(record: dict[str, Any], payload: str) -> str:
         given = function_of(record)(Payload(payload))
     except worker_ext.OrchestrationFailedError as error:
         given = f"raised {error}"
-    return TIME.sub("TIME", given)
+    return VARIES.sub("...", given)
 
 
 @pytest.mark.parametrize("file", FILES, ids=lambda file: file.stem)
