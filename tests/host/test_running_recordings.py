@@ -1,0 +1,412 @@
+"""The extension's recordings through the running host: real worker, management API, store and timers.
+
+The app's functions answer what was recorded (`apps/replayed`). What came from outside is sent over the management API.
+An `Orderly` gateway keeps the recorded order: it holds a reply or a turn back until what was recorded before it has
+happened, and has a turn claimed again while its batch is not complete. It changes no payload.
+The payloads that the host then sends equal the recorded ones, times, generated ids and stacks apart.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+import contract
+import pytest
+from recorded_cases import (
+    CHILD_COMPLETED,
+    CHILD_FAILED,
+    COMPLETED,
+    FAILED,
+    RAISED,
+    RESUMED,
+    STARTED,
+    SUSPENDED,
+    TERMINATED,
+    Case,
+    Identities,
+    Line,
+    batch_of,
+    clock_of,
+    comparable,
+    execution_of,
+    outcome_of,
+    read_cases,
+)
+from running_host import APPS, Host, run_host
+
+import worker_ext.host.scheduler
+from worker_ext.host.gateway import FunctionKind, Reply, WorkerGateway, WorkerLostError
+from worker_ext.host.scheduler import Scheduler
+from worker_ext.host.settings import DurableSettings
+from worker_ext.host.store import StaleTurnError, Store
+from worker_ext.host.turns import TimerLimits
+
+TESTS = Path(__file__).parents[1]
+HISTORIES = TESTS / "histories"
+FILES = [
+    file
+    for file in (*sorted((HISTORIES / "extension").glob("e3_*.jsonl")), *sorted(HISTORIES.glob("gen_*.jsonl")))
+    if file.stem != "e3_http_api"
+]
+API = "/runtime/webhooks/durabletask"
+SHORT_TIMERS = TimerLimits(timedelta(seconds=2), timedelta(seconds=1))
+_GUID_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
+# How long nothing may happen: in cases that are to differ, which wait for what does not come, and in all others.
+STALLED_ON_PURPOSE, STALLED = 4.0, 15.0
+
+HTTP = "durable HTTP: the recorded service is not there (tests/host/test_scheduler_http.py has one)"
+LEFT_OUT = {
+    "http202": HTTP,
+    "http202_missing": HTTP,
+    "async_http_poll": HTTP,
+    "key_http": HTTP,
+    "async_x_lock_opencall": "the file holds the entity's batches of two other cases before its own",
+    "retry_limit_all": "two timers are due within a few milliseconds: which is first is left to the clock",
+    "http_entity": "a request of the management API; test_management_recordings.py sends them all",
+}
+
+# Where this host sends something else: the cases, and why. Those of the kernel are told in test_kernel_recordings.py.
+UNKNOWN = "a call of a function that does not exist fails its task; the recorded host let the instance hang"
+DIFFERENCES = {
+    "async_done_call": "the recorded entity gave no reply, and was not asked again; here that is repeated",
+    "async_lock": "a timer that is due at once fires before an activity ends; the recorded host's came after it",
+    "async_max": "the recorded host allowed 4 actions; this one has the default",
+    "async_x_lock_nosync": "an instance that was not recorded held the lock",
+    "async_x_lock_open_end": "an instance that was not recorded held the lock",
+    "async_x_unknown": UNKNOWN,
+    "long_cancel": "a timer that is past due takes an id also while a long timer is running",
+    "x_retry_limit_all": "retry delays longer than the longest timer fail the instance instead of hanging it",
+    "key_sub": "the file holds children of a second recording, whose parent it does not hold",
+    "lock_unknown": "a lock of an entity that does not exist fails the instance instead of being passed over",
+    "unk_activity": UNKNOWN,
+    "unk_activity_nb": UNKNOWN,
+    "unk_entity_call_nb": UNKNOWN,
+    "broken_sub_unknown": UNKNOWN,
+}
+
+
+class Director:
+    """Keeps the order of one case, and tells what was seen of it."""
+
+    def __init__(self, case: Case) -> None:
+        self.case = case
+        self.position = 0
+        self.changed = asyncio.Condition()
+        self.is_over = False
+        self.released: set[tuple[str, str, int]] = set()
+        self.calls: dict[tuple[str, str], int] = defaultdict(int)
+        self.seen: set[tuple[Any, ...]] = set()
+        self.ready = 0
+        self.clocks: dict[str, tuple[float, datetime]] = {}
+
+    @property
+    def line(self) -> Line | None:
+        """What comes next."""
+        lines = self.case.lines
+        return lines[self.position] if self.position < len(lines) else None
+
+    async def tell(self, ready: int) -> None:
+        """So many events of the next line are there."""
+        async with self.changed:
+            self.ready = max(self.ready, ready)
+            self.changed.notify_all()
+
+    async def passed(self) -> None:
+        """The next line was sent to the worker."""
+        async with self.changed:
+            assert self.line is not None
+            if "history" in self.line.payload:
+                self.clocks[self.line.key] = time.monotonic(), clock_of(self.line.payload)
+            self.position += 1
+            self.ready = 0
+            self.changed.notify_all()
+
+    async def end(self) -> None:
+        async with self.changed:
+            self.is_over = True
+            self.changed.notify_all()
+
+    async def until_next(self, line: Line | None) -> None:
+        """Waits until a line is the next one; for what was not recorded there is nothing to wait for."""
+        async with self.changed:
+            await self.changed.wait_for(lambda: self.is_over or line is None or self.line is line)
+        if self.is_over:
+            raise WorkerLostError("the recording is over")
+
+    async def until_released(self, key: tuple[str, str, int], holder: str = "") -> None:
+        """Waits until a task may end, or something else of its holder comes first."""
+        async with self.changed:
+            await self.changed.wait_for(
+                lambda: self.is_over or key in self.released or (self.line is not None and self.line.key == holder)
+            )
+        if self.is_over:
+            raise WorkerLostError("the recording is over")
+
+    async def release(self, key: tuple[str, str, int]) -> None:
+        async with self.changed:
+            self.released.add(key)
+            self.changed.notify_all()
+
+    async def run(self, host: Host) -> None:
+        """Brings about what was recorded, event by event, until the last line has passed."""
+        while (line := self.line) is not None:
+            here, done = self.position, 0
+            await self.keep_pace(line)
+            while self.position == here:
+                if done < len(line.batch) and done <= self.ready:
+                    await self.bring_about(host, line, line.batch[done])
+                    done += 1
+                    continue
+                patience = STALLED_ON_PURPOSE if self.case.name in DIFFERENCES else STALLED
+                async with self.changed, asyncio.timeout(patience):
+                    await self.changed.wait_for(
+                        lambda: self.position != here or (done <= self.ready and done < len(line.batch))  # noqa: B023
+                    )
+
+    async def keep_pace(self, line: Line) -> None:
+        """Waits as long as was recorded between two turns: timers count from one, due times from another."""
+        if "history" not in line.payload or line.key not in self.clocks:
+            return
+        began, recorded = self.clocks[line.key]
+        left = (clock_of(line.payload) - recorded).total_seconds() - (time.monotonic() - began)
+        with contextlib.suppress(TimeoutError):
+            async with self.changed, asyncio.timeout(max(0.0, left - 0.05)):
+                await self.changed.wait_for(lambda: self.line is not line)
+
+    async def bring_about(self, host: Host, line: Line, event: dict[str, Any]) -> None:
+        if "EventType" not in event:
+            return
+        identity = (line.key, event["EventType"], event.get("Name"), event.get("Input"), event["Timestamp"])
+        if event["EventType"] in {COMPLETED, FAILED, CHILD_COMPLETED, CHILD_FAILED}:
+            await self.release((line.key, execution_of(line.payload), event["TaskScheduledId"]))
+        elif event["EventType"] == STARTED:
+            is_first = not any(known[:2] == identity[:2] for known in self.seen)
+            if is_first and event["ParentInstance"] is None:
+                await send(host, f"orchestrators/{event['Name']}/{quote(line.key)}", event["Input"])
+        elif event["EventType"] == RAISED:
+            if _GUID_NAME.fullmatch(event["Name"]):
+                await self.release((line.key, event["Name"], -1))
+            elif identity not in self.seen:
+                await send(host, f"instances/{quote(line.key)}/raiseEvent/{quote(event['Name'])}", event["Input"])
+        elif event["EventType"] in {TERMINATED, SUSPENDED, RESUMED}:
+            verb = {TERMINATED: "terminate", SUSPENDED: "suspend", RESUMED: "resume"}[event["EventType"]]
+            reason = event.get("Reason", event.get("Input"))
+            await send(host, f"instances/{quote(line.key)}/{verb}?reason={quote(reason or '')}", None)
+        self.seen.add(identity)
+
+
+async def send(host: Host, path: str, body: str | None) -> None:
+    headers = {} if body is None else {"Content-Type": "application/json"}
+    answer = await host.post(f"{API}/{path}", None if body is None else body.encode(), headers)
+    assert answer.status in {200, 202}, (path, answer)
+
+
+@dataclass
+class Orderly:
+    """A gateway that lets things happen in the recorded order."""
+
+    inner: WorkerGateway
+    directors: dict[str, Director]
+    identities: Identities
+    attempts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+
+    def function_names(self, kind: FunctionKind) -> Any:
+        return self.inner.function_names(kind)
+
+    async def run_orchestrator(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
+        await self.keep_order(instance_id, payload)
+        reply = await self.inner.run_orchestrator(name, instance_id, payload, trace_parent)
+        return await self.hold(instance_id, payload, reply)
+
+    async def run_entity(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
+        await self.keep_order(instance_id, payload)
+        reply = await self.inner.run_entity(name, instance_id, payload, trace_parent)
+        return await self.hold(instance_id, payload, reply)
+
+    async def run_activity(self, name: str, instance_id: str, input_text: str | None, trace_parent: str = "") -> Reply:
+        key = self.identities.recorded(instance_id)
+        director = self.directors[key]
+        call = director.calls[key, name]
+        director.calls[key, name] += 1
+        tasks = director.case.activities.get((key, name), [])
+        if call >= len(tasks) or (end := tasks[call].end) is None:
+            await director.until_released((key, "never", -1))
+            raise AssertionError("unreachable")
+        reply = await self.inner.run_activity(name, instance_id, outcome_of(end, input_text), trace_parent)
+        await director.until_released(tasks[call].key)
+        return reply
+
+    async def keep_order(self, instance_id: str, text: str) -> None:
+        key = self.identities.recorded(instance_id)
+        if key not in self.directors:
+            self.identities.accept(text)
+            return
+        director, line, batch = self.directors[key], self.identities.next_line(key), batch_of(json.loads(text))
+        is_generation = batch[0].get("EventType") == STARTED and self.identities.counts[key] > 0
+        if line is not None and len(batch) < len(line.batch) and not is_generation:
+            if director.line is line:
+                await director.tell(len(batch))
+            await asyncio.sleep(0.02)
+            raise StaleTurnError("more was recorded of this batch")
+        await director.until_next(line)
+        self.identities.accept(text)
+        if line is not None:
+            await director.passed()
+
+    async def hold(self, instance_id: str, text: str, reply: Reply) -> Reply:
+        """Holds a reply until those that are told of it were told so."""
+        key = self.identities.recorded(instance_id)
+        for task in self.identities.told(key, text):
+            if task.end is not None:
+                await self.directors[task.key[0]].until_released(task.key, key)
+                break
+        return reply
+
+
+@dataclass
+class Result:
+    """What came of a group of cases: how many payloads there were, how many were equal, and which cases differ."""
+
+    compared: int = 0
+    equal: int = 0
+    differences: dict[str, str] = field(default_factory=dict)
+
+    def amended(self, cases: list[Case], again: Result) -> Result:
+        """This result, with that of cases that were run once more in the place of theirs."""
+        names = {case.name for case in cases}
+        kept = {name: text for name, text in self.differences.items() if name not in names}
+        return Result(self.compared, self.equal, kept | again.differences)
+
+
+async def replay(cases: list[Case], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
+    """Runs cases side by side on one host, and compares what their functions were sent."""
+    identities = Identities(cases)
+    directors = [Director(case) for case in cases]
+    by_key = {line.key: director for director in directors for line in director.case.lines}
+    limits = SHORT_TIMERS if is_short(cases[0]) else TimerLimits()
+
+    class OrderlyScheduler(Scheduler):
+        def __init__(self, store: Store, gateway: WorkerGateway, settings: DurableSettings) -> None:
+            super().__init__(store, Orderly(gateway, by_key, identities), settings, limits)
+
+    notes = await asyncio.to_thread(prepare, folder)
+    monkeypatch.setattr(worker_ext.host.scheduler, "Scheduler", OrderlyScheduler)
+    monkeypatch.setenv("REPLAYED_TESTS", str(TESTS))
+    monkeypatch.setenv("REPLAYED_FILES", json.dumps([str(file) for file in FILES]))
+    monkeypatch.setenv("REPLAYED_CASES", json.dumps([[case.file, case.name] for case in cases]))
+    monkeypatch.setenv("REPLAYED_NOTES", str(notes))
+    keeping = "true" if keeps_inputs(cases[0]) else "false"
+    monkeypatch.setenv("AzureFunctionsJobHost__extensions__durableTask__storeInputsInOrchestrationHistory", keeping)
+    async with run_host(APPS / "replayed") as host:
+        places = asyncio.Semaphore(12)
+        # Cases that have to do with one entity are run one after the other, as they were recorded.
+        entities: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+
+        async def run(director: Director) -> None:
+            async with contextlib.AsyncExitStack() as stack:
+                for entity in sorted(director.case.entities):
+                    await stack.enter_async_context(entities[entity])
+                await stack.enter_async_context(places)
+                with contextlib.suppress(TimeoutError):  # what it lacks is found by the comparison
+                    await director.run(host)
+
+        await asyncio.gather(*map(run, directors))
+        await asyncio.gather(*(director.end() for director in directors))
+    return compare(cases, notes)
+
+
+def prepare(folder: Path) -> Path:
+    """An empty file for the app's notes."""
+    folder.mkdir()
+    notes = folder / "notes.jsonl"
+    notes.touch()
+    return notes
+
+
+def compare(cases: list[Case], notes: Path) -> Result:
+    sent = defaultdict(list)
+    for record in map(json.loads, notes.read_text(encoding="utf-8").splitlines()):
+        sent[record["key"]].append(record["payload"])
+    result = Result()
+    for case in cases:
+        expected = defaultdict(list)
+        for line in case.lines:
+            expected[line.key].append(line.text)
+        for key, texts in expected.items():
+            pairs = [(comparable(one), comparable(other)) for one, other in zip(texts, sent[key], strict=False)]
+            result.compared += len(texts)
+            result.equal += sum(one == other for one, other in pairs)
+            unlike = [number for number, (one, other) in enumerate(pairs) if one != other]
+            if unlike or len(texts) != len(sent[key]):
+                first = pairs[unlike[0]] if unlike else ("", "")
+                where = next(
+                    (unlike_part(a, b) for a, b in zip(*map(str.splitlines, first), strict=False) if a != b),
+                    "",
+                )
+                result.differences.setdefault(case.name, f"{key}: {len(sent[key])} of {len(texts)}; {unlike} {where}")
+    return result
+
+
+def unlike_part(one: str, other: str) -> str:
+    """Where two texts part."""
+    at = next((at for at, (a, b) in enumerate(zip(one, other, strict=False)) if a != b), 0)
+    return f"{one[max(0, at - 60) : at + 100]!r} / {other[max(0, at - 60) : at + 100]!r}"
+
+
+def is_short(case: Case) -> bool:
+    return any(line.payload.get("maximumShortTimerDuration") == "00:00:02" for line in case.lines)
+
+
+def keeps_inputs(case: Case) -> bool:
+    return case.file == "e3_storeinputs_chain"
+
+
+@pytest.fixture(autouse=True)
+def keeps_to_the_contract() -> Iterator[None]:
+    """Recorded replies that break the contract do so on purpose: their faults are taken note of and dropped."""
+    yield
+    contract.take_faults()
+
+
+def cases_of(group: str) -> list[Case]:
+    """The cases that can share a host, and are not left out."""
+    return [case for case in read_cases(FILES) if group_of(case) == group and case.name not in LEFT_OUT]
+
+
+def group_of(case: Case) -> str:
+    if is_short(case):
+        return "short timers"
+    return "inputs kept" if keeps_inputs(case) else "defaults"
+
+
+@pytest.mark.parametrize("group", ["defaults", "short timers", "inputs kept"])
+async def test_the_payloads_are_the_recorded_ones(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cases = cases_of(group)
+    result = await replay(cases, tmp_path / "all", monkeypatch)
+    # A timer of a few hundredths of a second may come late on a busy machine: what is not to differ is run again.
+    for number in range(3):
+        again = [case for case in cases if case.name in result.differences and case.name not in DIFFERENCES]
+        if again:
+            result = result.amended(again, await replay(again, tmp_path / f"again{number}", monkeypatch))
+    others = {name: text for name, text in result.differences.items() if name not in DIFFERENCES}
+    assert others == {}
+    assert set(result.differences) == set(DIFFERENCES) & {case.name for case in cases}
+    assert result.equal > 0.85 * result.compared
+
+
+def test_every_recorded_case_is_run_or_left_out_by_name() -> None:
+    names = {case.name for case in read_cases(FILES)}
+    assert names >= set(DIFFERENCES) | set(LEFT_OUT)
+    assert not set(DIFFERENCES) & set(LEFT_OUT)
+    assert sum(len(cases_of(group)) for group in ("defaults", "short timers", "inputs kept")) > 230
