@@ -312,7 +312,7 @@ class TestEnd:
         wait_until(lambda: any("Stopping" in line for line in host.output), "the host to stop", host.log)
         assert host.interrupt() == 130
         assert "Traceback" not in host.log()
-        assert is_gone(worker)
+        wait_until(lambda: is_gone(worker), "the worker to end", host.log)
 
     def test_a_killed_host_takes_its_worker_along(self, host: Command) -> None:
         host.start()

@@ -1005,6 +1005,21 @@ class TestTurns:
         assert "goes on when it is told to end" in str(error)
         assert __file__ in str(error)
 
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.parametrize("history", [begun(), begun().scheduled("A", 0).batch().completed(0)])
+    def test_code_that_catches_everything_in_a_loop_is_an_error_and_does_not_spin(
+        self, history: HistoryBuilder
+    ) -> None:
+        async def careless(context: Context) -> Any:
+            while True:
+                try:
+                    await context.call_activity("A")
+                except:  # noqa: E722
+                    continue
+
+        assert "Catch Exception instead" in str(replay(careless, history).error)
+        gc.collect()
+
     def test_an_attempt_to_end_the_process_fails_the_orchestrator(self) -> None:
         async def orchestrator(context: Context) -> Any:
             sys.exit(3)

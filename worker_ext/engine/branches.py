@@ -44,6 +44,7 @@ class Branches:
         self.loop = schedule.loop = DurableLoop(schedule)  # type: ignore[abstract]  # what it refuses is set by name
         self._main: Any = self.loop.create_task(coroutine, name="orchestrator")
         self._main.add_done_callback(lambda _: self._stop_all())
+        self._is_stubborn = False
         self._is_stopping = self._is_left = False
         self._ready = self.loop.ready
         self._main_done: Any = self._main.done
@@ -156,7 +157,9 @@ class Branches:
             finally:
                 loop.exit()
         loop.tasks = []
-        self.schedule.loop = None
+        self._is_stubborn |= not are_closed
+        if not self._is_stubborn:  # else its code still has to find the loop: without one it would spin, not wait
+            self.schedule.loop = None
         self._main = self._main_done = None
         return are_closed
 

@@ -148,7 +148,7 @@ class Schedule:
                 leaf.unlink()
         self.leaves = []
         self._frozen = []
-        self._last = self.loop = self.section = self.on_new_wait = None
+        self._last = self.section = self.on_new_wait = None
         self.on_wait = self.on_leave = _told_nothing
 
     # -- listing -----------------------------------------------------------------------------------------------------
