@@ -128,7 +128,7 @@ async def test_a_hub_that_the_file_does_not_have_is_refused(shared: Host, method
             "StackTrace": "",
         },
     )
-    assert (await shared.get(f"{API}/instances/i")).json["runtimeStatus"] == "Running"
+    assert (await shared.get(f"{API}/instances/i")).json["runtimeStatus"] in ("Pending", "Running")
 
 
 async def test_what_is_sent_to_another_hub_is_done_when_a_host_of_it_starts(host: Host, tmp_path: Path) -> None:
