@@ -25,6 +25,7 @@ ROOT = Path(worker_ext.__file__).parent
 LAYERS = {
     "__init__": "api",
     "__main__": "cli",
+    "arguments": "api",
     "bulk": "api",
     "cli": "cli",
     "client": "api",

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, overload
 from uuid import UUID
 
 from worker_ext import payloads
+from worker_ext.arguments import expect
 from worker_ext.engine.http import HttpPolicy, HttpTask
 from worker_ext.engine.locks import HeldLocks, LockScope, request_lock
 from worker_ext.engine.orchestration import OrchestrationExecutor
@@ -295,6 +296,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         """Runs an activity, again when it fails; the task fails with the last attempt."""
         attempt = actions.CallActivity(function_name=name_of(name, "activity"), input=self._encode(input_))
         decode = self._decoder(name, expected_type)
+        expect("call_activity_with_retry", "retry_options", retry_options, RetryOptions)
         if retry_options.needs_worker or self._schedule.loop is not None:
             return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
         action = actions.CallActivityWithRetry(
@@ -512,6 +514,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         """Starts a child orchestration, again when it fails; the task fails with the last attempt."""
         attempt = _child(name, self._encode(input_), instance_id, version)
         decode = self._decoder(name, expected_type)
+        expect("call_sub_orchestrator_with_retry", "retry_options", retry_options, RetryOptions)
         if retry_options.needs_worker or self._schedule.loop is not None:
             return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
         action = actions.CallSubOrchestratorWithRetry(
@@ -533,8 +536,12 @@ class DurableOrchestrationContext(Generic[InputT_co]):
 
         Raises:
             TypeError: The time has no zone.
+            OverflowError: It ends later than dates can tell.
         """
-        end = self._schedule.now + fire_at if isinstance(fire_at, timedelta) else _utc(fire_at)
+        try:
+            end = self._schedule.now + fire_at if isinstance(fire_at, timedelta) else _utc(fire_at)
+        except OverflowError as error:
+            raise OverflowError(f"create_timer was given {fire_at!r}, which ends after the year 9999") from error
         return timer_until(self._schedule, end)
 
     @overload
@@ -559,13 +566,16 @@ class DurableOrchestrationContext(Generic[InputT_co]):
 
         Raises:
             ValueError: The name is empty.
+            TypeError: The name is no text, or the timeout no timedelta.
         """
         if not name:
             raise ValueError("external_event_name cannot be empty")
+        expect("wait_for_external_event", "name", name, str)
         decode = self._payloads.decoder(expected_type, is_checked=self._is_checked)
         wait = WaitTask(self._schedule, name) if decode is None else TypedWait(self._schedule, name, decode)
         if timeout is None:
             return wait
+        expect("wait_for_external_event", "timeout", timeout, timedelta)
         return EventOrTimeoutTask(self._schedule, wait, timer_until(self._schedule, self._schedule.now + timeout))
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
@@ -599,8 +609,9 @@ class DurableOrchestrationContext(Generic[InputT_co]):
             status_codes_to_retry: Answers that are repeated too.
 
         Raises:
-            TypeError: `is_raw_str` was said of something that is no text.
+            TypeError: The address is no text, or `is_raw_str` was said of something that is none.
         """
+        expect("call_http", "uri", uri, str)
         if is_raw_str and not isinstance(content, str):
             raise TypeError(
                 "Invalid use of 'is_raw_str' parameter: 'is_raw_str' is set to 'True' but 'content' is not an instance "
@@ -663,6 +674,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
     def _call_entity(
         self, entity_id: EntityId | None, operation: str, input_: Any, decode: payloads.Decoder | None
     ) -> Task:
+        expect("call_entity", "operationName", operation, str)
         action = actions.CallEntity(instance_id=_entity(entity_id), operation=operation, input=self._encode(input_))
         return leaf_for(self._schedule, action, "", decode)
 
@@ -683,6 +695,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
             deliver_at: When it is to arrive, as an aware datetime or how long from now; None for at once.
         """
         self._executor.check_open()
+        expect("signal_entity", "operationName", operationName, str)
         message = {
             "instance_id": _entity(entityId),
             "operation": operationName,
@@ -835,8 +848,12 @@ class DurableOrchestrationContext(Generic[InputT_co]):
 
         Args:
             patch_id: What the change is called, once and for all.
+
+        Raises:
+            TypeError: It is no text.
         """
         self._executor.check_open()
+        expect("patched", "patch_id", patch_id, str)
         return self._executor.patches.is_applied(patch_id)
 
     def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:
@@ -868,6 +885,8 @@ def _input_type_of(orchestrator: Callable[..., Any]) -> Any:
 
 
 def _child(name: FunctionRef, text: str, instance_id: str | None, version: str | None) -> actions.CallSubOrchestrator:
+    if instance_id is not None:
+        expect("call_sub_orchestrator", "instance_id", instance_id, str)
     return actions.CallSubOrchestrator(
         function_name=name_of(name, "orchestration"),
         input=text,

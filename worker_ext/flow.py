@@ -17,6 +17,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
+from worker_ext.arguments import expect
 from worker_ext.context import DurableOrchestrationContext
 from worker_ext.engine.tasks import (
     LongTimerTask,
@@ -225,7 +226,9 @@ def timeout(awaitable: Awaitable[T], after: timedelta) -> Flow[T]:
 
     Raises:
         TimeoutError: It has not ended in time; raised where the result is awaited.
+        TypeError: The time is no timedelta.
     """
+    expect("timeout", "after", after, timedelta)
     return Flow(lambda: asyncio.wait_for(awaitable, after.total_seconds()), lambda: _timeout_steps(awaitable, after))
 
 

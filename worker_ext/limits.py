@@ -36,6 +36,7 @@ from datetime import timedelta
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from worker_ext.arguments import expect
 from worker_ext.entity_class import DurableEntity, operation
 from worker_ext.flow import Flow, of_steps
 from worker_ext.protocol.actions import SignalEntity
@@ -289,9 +290,10 @@ def semaphore(
             quarter of the time that they have waited, up to this.
 
     Raises:
-        ValueError: The limit or a duration is not positive.
+        TypeError: An argument is of another kind.
+        ValueError: The name is empty, or the limit or a duration not positive.
     """
-    _check(limit=limit, lease=lease, longest_wait=longest_wait)
+    _check("semaphore", name, limit=limit, lease=lease, longest_wait=longest_wait)
     return Semaphore(context, name, limit, lease, longest_wait)
 
 
@@ -305,9 +307,10 @@ def rate_limit(context: DurableOrchestrationContext, name: str, permits: int, pe
         period: The period.
 
     Raises:
-        ValueError: The number of permits or the period is not positive.
+        TypeError: An argument is of another kind.
+        ValueError: The name is empty, or the number of permits or the period not positive.
     """
-    _check(permits=permits, period=period)
+    _check("rate_limit", name, permits=permits, period=period)
 
     def steps() -> Generator[Any, Any, None]:
         token = context.new_uuid()
@@ -317,10 +320,17 @@ def rate_limit(context: DurableOrchestrationContext, name: str, permits: int, pe
     return of_steps(steps)
 
 
-def _check(**numbers: int | timedelta) -> None:
-    for name, number in numbers.items():
+def _check(call: str, name: str, **numbers: int | timedelta) -> None:
+    expect(call, "name", name, str)
+    if not name:
+        raise ValueError(f"{call} was given an empty name; what it limits needs one")
+    for argument, number in numbers.items():
+        expect(call, argument, number, _KINDS[argument])
         if (number.total_seconds() if isinstance(number, timedelta) else number) <= 0:
-            raise ValueError(f"{name} of a limit: expected more than nothing, found {number}")
+            raise ValueError(f"{call} was given {argument}={number}; expected more than nothing")
+
+
+_KINDS = {"limit": int, "permits": int, "lease": timedelta, "longest_wait": timedelta, "period": timedelta}
 
 
 def _admitted(context: DurableOrchestrationContext, entity: Any, token: str, ask: Any) -> Generator[Any, Any, None]:
