@@ -68,6 +68,11 @@ class Case:
         return {key for text in texts for key in _ENTITY.findall(text)}
 
     @cached_property
+    def is_signalled_from_outside(self) -> bool:
+        """Whether it holds entities only: clients sent their operations."""
+        return not any("history" in line.payload for line in self.lines)
+
+    @cached_property
     def _events(self) -> list[tuple[Line, dict[str, Any]]]:
         return [(line, event) for line in self.lines for event in line.payload.get("history", ())]
 

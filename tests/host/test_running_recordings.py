@@ -4,6 +4,9 @@ The app's functions answer what was recorded (`apps/replayed`). What came from o
 An `Orderly` gateway keeps the recorded order: it holds a reply or a turn back until what was recorded before it has
 happened, and has a turn claimed again while its batch is not complete. It changes no payload.
 The payloads that the host then sends equal the recorded ones, times, generated ids and stacks apart.
+
+What azure-functions-durable 1.7.0 was sent is large, and lies beside the checkout where it is at all; it was recorded
+from the same extension. The recordings of extension 2.13 (`e2_`) are not run: this host follows 3.19, which differs.
 """
 
 from __future__ import annotations
@@ -59,11 +62,14 @@ FILES = [
     for file in (*sorted((HISTORIES / "extension").glob("e3_*.jsonl")), *sorted(HISTORIES.glob("gen_*.jsonl")))
     if file.stem != "e3_http_api"
 ]
+PEER_FILES = sorted((TESTS.parents[1] / "shared" / "golden").glob("sdk170_*.jsonl"))
 API = "/runtime/webhooks/durabletask"
 SHORT_TIMERS = TimerLimits(timedelta(seconds=2), timedelta(seconds=1))
 _GUID_NAME = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}")
 # How long nothing may happen: in cases that are to differ, which wait for what does not come, and in all others.
 STALLED_ON_PURPOSE, STALLED = 4.0, 15.0
+# How many seconds a turn may come sooner after the one before it than was recorded: that is about what it then takes.
+PACE_SLACK = 0.05
 
 HTTP = "durable HTTP: the recorded service is not there (tests/host/test_scheduler_http.py has one)"
 LEFT_OUT = {
@@ -72,7 +78,7 @@ LEFT_OUT = {
     "async_http_poll": HTTP,
     "key_http": HTTP,
     "async_x_lock_opencall": "the file holds the entity's batches of two other cases before its own",
-    "retry_limit_all": "two timers are due within a few milliseconds: which is first is left to the clock",
+    "retry_limit_all": "two turns set timers due 26 ms apart, and the turns' pace is kept to 50: either may be first",
     "http_entity": "a request of the management API; test_management_recordings.py sends them all",
 }
 
@@ -94,6 +100,40 @@ DIFFERENCES = {
     "unk_entity_call_nb": UNKNOWN,
     "broken_sub_unknown": UNKNOWN,
 }
+
+# The same of what 1.7.0 was sent.
+HTTP_NAMES = (
+    "http_get",
+    "http_post_dict",
+    "http_post_list",
+    "broken_http_post_json_text",
+    "broken_http_post_text",
+    "http_headers",
+    "http_put_delete",
+    "http_error_status",
+    "http_accepted",
+    "http_fan_out",
+)
+PEER_LEFT_OUT = {
+    **dict.fromkeys(HTTP_NAMES, HTTP),
+    "long_chain_300": "the file holds only the last three of its turns",
+}
+GONE = "an entity that does not exist has no state; the recorded host sends back the last text it was given, null"
+PEER_DIFFERENCES = {
+    "entity_error_caught": GONE,
+    "entity_delete_and_again": GONE,
+    "broken_entity_client_falsy_inputs": GONE,
+    "broken_entity_curl_signals": GONE,
+    "broken_entity_unknown": UNKNOWN,
+    "value_through_unicode": "a line separator in a result stands as it is; the recorded host escapes it",
+}
+
+GROUPS = ["defaults", "short timers", "inputs kept"]
+PEER_GROUPS = ["defaults", "short timers", "default version"]
+DEFAULT_VERSION = "2.0"
+beside_the_checkout = pytest.mark.skipif(
+    not PEER_FILES, reason="the recordings of 1.7.0 do not lie beside this checkout"
+)
 
 
 class Director:
@@ -168,7 +208,7 @@ class Director:
                     await self.bring_about(host, line, line.batch[done])
                     done += 1
                     continue
-                patience = STALLED_ON_PURPOSE if self.case.name in DIFFERENCES else STALLED
+                patience = STALLED_ON_PURPOSE if self.case.name in DIFFERENCES | PEER_DIFFERENCES else STALLED
                 async with self.changed, asyncio.timeout(patience):
                     await self.changed.wait_for(
                         lambda: self.position != here or (done <= self.ready and done < len(line.batch))  # noqa: B023
@@ -181,11 +221,15 @@ class Director:
         began, recorded = self.clocks[line.key]
         left = (clock_of(line.payload) - recorded).total_seconds() - (time.monotonic() - began)
         with contextlib.suppress(TimeoutError):
-            async with self.changed, asyncio.timeout(max(0.0, left - 0.05)):
+            async with self.changed, asyncio.timeout(max(0.0, left - PACE_SLACK)):
                 await self.changed.wait_for(lambda: self.line is not line)
 
     async def bring_about(self, host: Host, line: Line, event: dict[str, Any]) -> None:
         if "EventType" not in event:
+            if self.case.is_signalled_from_outside and (line.key, event["id"]) not in self.seen:
+                self.seen.add((line.key, event["id"]))
+                name, key = line.payload["self"]["name"], quote(line.payload["self"]["key"])
+                await send(host, f"entities/{name}/{key}?op={event['name']}", event["input"])
             return
         identity = (line.key, event["EventType"], event.get("Name"), event.get("Input"), event["Timestamp"])
         if event["EventType"] in {COMPLETED, FAILED, CHILD_COMPLETED, CHILD_FAILED}:
@@ -193,7 +237,9 @@ class Director:
         elif event["EventType"] == STARTED:
             is_first = not any(known[:2] == identity[:2] for known in self.seen)
             if is_first and event["ParentInstance"] is None:
-                await send(host, f"orchestrators/{event['Name']}/{quote(line.key)}", event["Input"])
+                version = event["Version"]
+                query = f"?version={version}" if version not in {None, "", DEFAULT_VERSION} else ""
+                await send(host, f"orchestrators/{event['Name']}/{quote(line.key)}{query}", event["Input"])
         elif event["EventType"] == RAISED:
             if _GUID_NAME.fullmatch(event["Name"]):
                 await self.release((line.key, event["Name"], -1))
@@ -303,9 +349,11 @@ async def replay(cases: list[Case], folder: Path, monkeypatch: pytest.MonkeyPatc
     notes = await asyncio.to_thread(prepare, folder)
     monkeypatch.setattr(worker_ext.host.scheduler, "Scheduler", OrderlyScheduler)
     monkeypatch.setenv("REPLAYED_TESTS", str(TESTS))
-    monkeypatch.setenv("REPLAYED_FILES", json.dumps([str(file) for file in FILES]))
+    monkeypatch.setenv("REPLAYED_FILES", json.dumps(files_of(cases)))
     monkeypatch.setenv("REPLAYED_CASES", json.dumps([[case.file, case.name] for case in cases]))
     monkeypatch.setenv("REPLAYED_NOTES", str(notes))
+    if has_default_version(cases[0]):
+        monkeypatch.setenv("AzureFunctionsJobHost__extensions__durableTask__defaultVersion", DEFAULT_VERSION)
     keeping = "true" if keeps_inputs(cases[0]) else "false"
     monkeypatch.setenv("AzureFunctionsJobHost__extensions__durableTask__storeInputsInOrchestrationHistory", keeping)
     async with run_host(APPS / "replayed") as host:
@@ -324,6 +372,12 @@ async def replay(cases: list[Case], folder: Path, monkeypatch: pytest.MonkeyPatc
         await asyncio.gather(*map(run, directors))
         await asyncio.gather(*(director.end() for director in directors))
     return compare(cases, notes)
+
+
+def files_of(cases: list[Case]) -> list[str]:
+    """The files that hold cases."""
+    stems = {case.file for case in cases}
+    return [str(file) for file in (*FILES, *PEER_FILES) if file.stem in stems]
 
 
 def prepare(folder: Path) -> Path:
@@ -368,6 +422,10 @@ def is_short(case: Case) -> bool:
     return any(line.payload.get("maximumShortTimerDuration") == "00:00:02" for line in case.lines)
 
 
+def has_default_version(case: Case) -> bool:
+    return case.file == "sdk170_versions"
+
+
 def keeps_inputs(case: Case) -> bool:
     return case.file == "e3_storeinputs_chain"
 
@@ -379,34 +437,57 @@ def keeps_to_the_contract() -> Iterator[None]:
     contract.take_faults()
 
 
-def cases_of(group: str) -> list[Case]:
+def cases_of(group: str, files: list[Path], left_out: dict[str, str]) -> list[Case]:
     """The cases that can share a host, and are not left out."""
-    return [case for case in read_cases(FILES) if group_of(case) == group and case.name not in LEFT_OUT]
+    return [case for case in read_cases(files) if group_of(case) == group and case.name not in left_out]
 
 
 def group_of(case: Case) -> str:
     if is_short(case):
         return "short timers"
+    if has_default_version(case):
+        return "default version"
     return "inputs kept" if keeps_inputs(case) else "defaults"
 
 
-@pytest.mark.parametrize("group", ["defaults", "short timers", "inputs kept"])
-async def test_the_payloads_are_the_recorded_ones(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cases = cases_of(group)
-    result = await replay(cases, tmp_path / "all", monkeypatch)
+async def check(cases: list[Case], expected: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replays cases: those that are told to differ do, all others do not."""
+    result = await replay(cases, folder / "all", monkeypatch)
     # A timer of a few hundredths of a second may come late on a busy machine: what is not to differ is run again.
     for number in range(3):
-        again = [case for case in cases if case.name in result.differences and case.name not in DIFFERENCES]
+        again = [case for case in cases if case.name in result.differences and case.name not in expected]
         if again:
-            result = result.amended(again, await replay(again, tmp_path / f"again{number}", monkeypatch))
-    others = {name: text for name, text in result.differences.items() if name not in DIFFERENCES}
+            result = result.amended(again, await replay(again, folder / f"again{number}", monkeypatch))
+    others = {name: text for name, text in result.differences.items() if name not in expected}
     assert others == {}
-    assert set(result.differences) == set(DIFFERENCES) & {case.name for case in cases}
+    assert set(result.differences) == set(expected) & {case.name for case in cases}
     assert result.equal > 0.85 * result.compared
+
+
+@pytest.mark.parametrize("group", GROUPS)
+async def test_the_payloads_are_the_recorded_ones(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    await check(cases_of(group, FILES, LEFT_OUT), DIFFERENCES, tmp_path, monkeypatch)
 
 
 def test_every_recorded_case_is_run_or_left_out_by_name() -> None:
     names = {case.name for case in read_cases(FILES)}
     assert names >= set(DIFFERENCES) | set(LEFT_OUT)
     assert not set(DIFFERENCES) & set(LEFT_OUT)
-    assert sum(len(cases_of(group)) for group in ("defaults", "short timers", "inputs kept")) > 230
+    assert sum(len(cases_of(group, FILES, LEFT_OUT)) for group in GROUPS) > 230
+
+
+@beside_the_checkout
+@pytest.mark.parametrize("group", PEER_GROUPS)
+async def test_the_payloads_are_those_that_1_7_0_was_sent(
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await check(cases_of(group, PEER_FILES, PEER_LEFT_OUT), PEER_DIFFERENCES, tmp_path, monkeypatch)
+
+
+@beside_the_checkout
+def test_every_case_of_1_7_0_is_run_or_left_out_by_name() -> None:
+    cases = read_cases(PEER_FILES)
+    assert {case.name for case in cases} >= set(PEER_DIFFERENCES) | set(PEER_LEFT_OUT)
+    assert not set(PEER_DIFFERENCES) & set(PEER_LEFT_OUT)
+    left = sum(case.name in PEER_LEFT_OUT for case in cases)
+    assert sum(len(cases_of(group, PEER_FILES, PEER_LEFT_OUT)) for group in PEER_GROUPS) == len(cases) - left
