@@ -20,6 +20,7 @@ PACKAGE = "azurite@3"
 ACCOUNT = "devstoreaccount1"
 # The one key of every emulator, as its documentation gives it.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+INSTALL_SECONDS = 120
 SERVICES = ("blob", "queue", "table")
 
 
@@ -40,8 +41,17 @@ def _install(cache: Path) -> None:
         pytest.skip("neither azurite nor npm, which could install it, is on PATH")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as folder:
-        options = ["--prefix", folder, "--no-audit", "--no-fund", "--loglevel", "error"]
-        done = subprocess.run([npm, "install", *options, PACKAGE], capture_output=True, text=True, check=False)
+        options = ["--prefix", folder, "--no-audit", "--no-fund", "--loglevel", "error", "--fetch-retries", "1"]
+        try:
+            done = subprocess.run(
+                [npm, "install", *options, PACKAGE],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=INSTALL_SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            pytest.skip(f"azurite is not on PATH, and npm has not installed it within {INSTALL_SECONDS} seconds")
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
             pytest.skip(f"azurite is not on PATH, and npm cannot install it: {last}")
