@@ -19,6 +19,7 @@ import pytest
 from click.testing import CliRunner, Result
 from host_process import PATIENCE, HostProcess, wait_until
 from host_process import cli as cli_command
+from terminals import all_of
 
 from worker_ext import NonDeterminismError, TaskFailedError, cli
 from worker_ext.testing import replay
@@ -301,8 +302,7 @@ class TestMany:
             check=True,
         )
         os.close(slave)
-        with os.fdopen(master, "rb") as seen:
-            shown = os.read(seen.fileno(), 10_000)
+        shown = all_of(master)
         assert done.stdout == b"3 purged\n"
         assert b"  0%" in shown
         assert b"100%" in shown

@@ -11,6 +11,7 @@ import subprocess
 import sys
 
 import pytest
+from terminals import all_of
 
 from worker_ext.host.console import Console, ConsoleHandler
 
@@ -52,21 +53,6 @@ def test_a_terminal_gets_colours() -> None:
     assert b"[bad] news" in text
 
 
-def _all_of(terminal: int) -> bytes:
-    """Everything that was written to a pseudo-terminal whose other end is closed; one read may give a part."""
-    parts = []
-    with os.fdopen(terminal, "rb", buffering=0) as seen:
-        while True:
-            try:
-                part = seen.read(10_000)
-            except OSError:  # how Linux says that there is no more
-                break
-            if not part:
-                break
-            parts.append(part)
-    return b"".join(parts)
-
-
 @pytest.mark.skipif(os.name != "posix", reason="pseudo-terminals are POSIX")
 def test_functions_and_instances_have_colours_of_their_own() -> None:
     import pty
@@ -76,7 +62,7 @@ def test_functions_and_instances_have_colours_of_their_own() -> None:
         console = Console(terminal)
         for instance_id in ("a", "b", "a"):
             console.log("info", "packed", "ship", instance_id)
-    lines = _all_of(master).decode().splitlines()
+    lines = all_of(master).decode().splitlines()
     colours = [re.search(r"\x1b\[([\d;]+)mship (\w): ", line) for line in lines]
     first, second, third = [found.groups() for found in colours if found is not None]
     assert (first, second[1]) == (third, "b")
