@@ -570,7 +570,8 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         """
         if not name:
             raise ValueError("external_event_name cannot be empty")
-        expect("wait_for_external_event", "name", name, str)
+        if type(name) is not str:  # most are, and a replay asks for each again
+            expect("wait_for_external_event", "name", name, str)
         decode = self._payloads.decoder(expected_type, is_checked=self._is_checked)
         wait = WaitTask(self._schedule, name) if decode is None else TypedWait(self._schedule, name, decode)
         if timeout is None:
