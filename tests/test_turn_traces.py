@@ -17,6 +17,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import worker_ext as df
+from worker_ext import flow
 from worker_ext.handlers import run_entity
 from worker_ext.testing import HistoryBuilder, replay
 
@@ -91,6 +92,42 @@ def test_the_span_of_the_orchestration_is_the_current_one_while_its_code_runs(
     seen = replay(orchestrator, rested()).output
     assert exporter.get_finished_spans()[-1].context.span_id == seen
     assert not trace.get_current_span().get_span_context().is_valid
+
+
+def leave_open(context: Context) -> Generator[Any, Any, Any]:
+    yield context.task_any([context.call_activity("Pack"), context.call_activity("Weigh")])
+
+
+async def leave_open_async(context: Context) -> None:
+    await flow.race(context.call_activity("Pack"), context.call_activity("Weigh"))
+
+
+@pytest.mark.parametrize("orchestrator", [leave_open, leave_open_async])
+def test_the_end_of_an_orchestration_is_written_once_however_long_its_open_work_takes(
+    orchestrator: Callable[[Context], Any], exporter: InMemorySpanExporter
+) -> None:
+    history = HistoryBuilder().started("Ship").scheduled("Pack", 0).scheduled("Weigh", 1).batch().completed(0)
+    replay(orchestrator, history)
+    assert names(exporter.get_finished_spans()) == ["activity:Pack", "orchestration:Ship"]
+    exporter.clear()
+    replay(orchestrator, history.batch().completed(1))
+    assert names(exporter.get_finished_spans()) == ["activity:Weigh"]
+
+
+def leave_locked(context: Context) -> Generator[Any, Any, None]:
+    entity = df.EntityId("Counter", "a")
+    yield context.lock_entities(entity)
+    yield context.task_any([context.call_activity("Pack"), context.call_entity(entity, "get")])
+
+
+def test_an_orchestration_ends_when_it_has_left_what_it_had_locked(exporter: InMemorySpanExporter) -> None:
+    history = HistoryBuilder().started("Ship").sent(0, "@counter@a", "lock", "r1").batch().answered("r1")
+    history.scheduled("Pack", 1).sent(2, "@counter@a", "get", "r2").batch().completed(1)
+    assert not replay(leave_locked, history).is_done
+    assert "orchestration:Ship" not in names(exporter.get_finished_spans())
+    exporter.clear()
+    assert replay(leave_locked, history.batch().answered("r2", 1)).is_done
+    assert names(exporter.get_finished_spans())[-1] == "orchestration:Ship"
 
 
 def test_a_span_says_whose_it_is_and_how_long_it_was_queued(exporter: InMemorySpanExporter) -> None:

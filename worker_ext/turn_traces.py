@@ -85,6 +85,8 @@ class TurnTrace:
         is_hidden = {leaf.id for leaf in executor.schedule.leaves if getattr(leaf, "hidden", False)}
         for event in writer.new_events():
             writer.write_step(event, is_hidden)
+        if executor.has_told_end:
+            return
         if executor.error is not None:
             writer.write_execution("Failed", f"{type(executor.error).__name__}: {text_of(executor.error)}")
         elif state.is_done:

@@ -83,6 +83,7 @@ class OrchestrationExecutor:
         custom_status: The custom status as JSON text; None where none is set.
         on_unhandled: Told of the errors of tasks that nobody awaited, the first time that they come up: what happened,
             and the error.
+        has_told_end: Whether an earlier turn has told that this execution is over, which only waits for open work now.
     """
 
     def __init__(self, request: OrchestratorRequest) -> None:
@@ -117,6 +118,7 @@ class OrchestrationExecutor:
         self._played = False
         self._running = self._is_closing = False
         self._ended = False
+        self.has_told_end = False
         self._output: Any = None
         self._error: BaseException | None = None
         self._waiters: dict[str, list[WaitTask]] = defaultdict(list)
@@ -446,6 +448,7 @@ class OrchestrationExecutor:
             if self._branches is not None:
                 self._branches.loop.let_go_of_ended()
             self._live = True
+            self.has_told_end = self._ended and self.schedule.section is None
 
     def _task_scheduled(self, event: TaskScheduled) -> None:
         leaf = self._leaf(event.event_id)
