@@ -279,7 +279,21 @@ def again_in_generator(context: Context) -> Steps:
         context.continue_as_new(None)
 
 
-@pytest.mark.parametrize("orchestrator", [again_in_coroutine, again_in_generator])
+def again_and_yields(context: Context) -> Steps:
+    with (yield from limits.semaphore(context, "gpu", 2).acquire()):
+        yield context.call_activity("Render")
+        context.continue_as_new(None)
+        yield context.call_activity("Never")
+
+
+async def again_and_awaits(context: Context) -> None:
+    async with limits.semaphore(context, "gpu", 2):
+        await context.call_activity("Render")
+        context.continue_as_new(None)
+        await context.call_activity("Never")
+
+
+@pytest.mark.parametrize("orchestrator", [again_in_coroutine, again_in_generator, again_and_yields, again_and_awaits])
 def test_a_permit_is_given_back_by_a_generation_that_ends_while_it_holds_it(orchestrator: Any) -> None:
     turn = replay(orchestrator, waited("durablesemaphore").scheduled("Render", 3).batch().completed(3))
     assert turn.is_done

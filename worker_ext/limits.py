@@ -218,7 +218,7 @@ class Permit:
     def release(self) -> None:
         """Gives it back, also after `continue_as_new`; a second time does nothing."""
         executor = self._context.executor
-        if executor.is_running:  # else the code is only let go until the next turn
+        if executor.is_running or executor.is_leaving:  # else the code is only let go until the next turn
             instance_id = str(self._entity.entity_id)
             released = SignalEntity(instance_id=instance_id, operation="release", input=executor.encode(self._token))
             executor.signal(released, closes_generation=True)

@@ -83,6 +83,7 @@ class OrchestrationExecutor:
         custom_status: The custom status as JSON text; None where none is set.
         on_unhandled: Told of the errors of tasks that nobody awaited, the first time that they come up: what happened,
             and the error.
+        is_leaving: Whether a generator is being closed for good, since it continues as new.
         has_told_end: Whether an earlier turn has told that this execution is over, which only waits for open work now.
     """
 
@@ -119,6 +120,7 @@ class OrchestrationExecutor:
         self._running = self._is_closing = False
         self._ended = False
         self.has_told_end = False
+        self.is_leaving = False
         self._output: Any = None
         self._error: BaseException | None = None
         self._waiters: dict[str, list[WaitTask]] = defaultdict(list)
@@ -302,7 +304,7 @@ class OrchestrationExecutor:
                     value, failed = error, True
                 task = steps.throw(value) if failed else steps.send(value)
                 if self._again is not None:
-                    self._end()
+                    self._leave()
                     return
                 if getattr(task, "schedule", None) is not schedule:
                     task = self._failed_with(self._misuse(task))
@@ -324,6 +326,14 @@ class OrchestrationExecutor:
             self._end(error=_failure_of(error))
         finally:
             self._running = False
+
+    def _leave(self) -> None:
+        """Ends a generator that continues as new: its `with` blocks may give back what they hold, and no more."""
+        self._running, self._is_closing, self.is_leaving = False, True, True
+        self._let_go()
+        self._is_closing = self.is_leaving = False
+        if not self._ended:
+            self._end()
 
     def _failed_with(self, error: OrchestratorError) -> Task:
         """A task that raises an error where the code has yielded."""
