@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 import worker_ext as df
-from worker_ext import flow
+from worker_ext import flow, limits
 from worker_ext.protocol.actions import AnyAction
 from worker_ext.testing import HistoryBuilder, Turn, replay
 
@@ -88,6 +89,24 @@ class TestMap:
         error = replay(style(self.letters(fail_fast=False)), history).error
         assert isinstance(error, ExceptionGroup)
         assert (error.message, [str(failure)[0] for failure in error.exceptions]) == ("2 of 4 failed", ["b", "c"])
+
+    def test_one_task_may_stand_for_several_items(self, style: Style) -> None:
+        def shared(context: Context) -> flow.Flow[Any]:
+            task = context.call_activity("A")
+            return flow.map(lambda name: task if name == "A" else context.call_activity(name), "ABAA", limit=2)
+
+        orchestrator = style(shared)
+        assert started(replay(orchestrator, begun())) == ["A", "B"]
+        history = begun("A", "B").batch().completed(0, "a")
+        assert not replay(orchestrator, history).is_done
+        assert replay(orchestrator, history.batch().completed(1, "b")).output == ["a", "b", "a", "a"]
+
+    def test_one_task_may_be_all_of_them(self, style: Style) -> None:
+        def shared(context: Context) -> flow.Flow[Any]:
+            task = context.call_activity("A")
+            return flow.map(lambda _: task, range(3))
+
+        assert replay(style(shared), begun("A").batch().completed(0, "a")).output == ["a", "a", "a"]
 
     def test_of_nothing_it_is_an_empty_list(self, style: Style) -> None:
         assert replay(style(lambda context: flow.map(context.call_activity, [], limit=3)), begun()).output == []
@@ -260,6 +279,151 @@ def test_a_generator_can_pass_tasks_only() -> None:
     turn = replay(yielded(lambda context: flow.race(coroutine)), begun())
     coroutine.close()
     assert "work on tasks of the context" in str(turn.error)
+
+
+# ---------------------------------------------------------------- wherever asyncio takes a coroutine
+
+
+async def in_task(given: flow.Flow[Any]) -> Any:
+    return await asyncio.create_task(given)
+
+
+async def in_group(given: flow.Flow[Any]) -> Any:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(given, name="given")
+    return task.result()
+
+
+async def in_gather(given: flow.Flow[Any]) -> Any:
+    async def nothing() -> None: ...
+
+    return (await asyncio.gather(nothing(), given))[1]
+
+
+async def in_wait(given: flow.Flow[Any]) -> Any:
+    done, _ = await asyncio.wait([asyncio.ensure_future(given)])
+    return done.pop().result()
+
+
+async def in_wait_for(given: flow.Flow[Any]) -> Any:
+    return await asyncio.wait_for(given, 3600)
+
+
+async def in_timeout(given: flow.Flow[Any]) -> Any:
+    async with asyncio.timeout(3600):
+        return await given
+
+
+async def in_shield(given: flow.Flow[Any]) -> Any:
+    return await asyncio.shield(given)
+
+
+async def in_as_completed(given: flow.Flow[Any]) -> Any:
+    [first] = asyncio.as_completed([given])
+    return await first
+
+
+async def in_flow(given: flow.Flow[Any]) -> Any:
+    return await flow.timeout(given, timedelta(hours=1))
+
+
+HELPERS: dict[str, Helper] = {
+    "map": lambda context: flow.map(context.call_activity, ["A"]),
+    "race": lambda context: flow.race(context.call_activity("A")),
+    "timeout": lambda context: flow.timeout(context.call_activity("A"), timedelta(hours=2)),
+    "collect": lambda context: flow.collect(context, "go", 1),
+    "rate_limit": lambda context: limits.rate_limit(context, "mail", 1, timedelta(hours=1)),
+    "semaphore": lambda context: limits.semaphore(context, "gpu", 1).acquire(),
+}
+
+
+ENTITIES = {"rate_limit": "@durableratelimiter@mail", "semaphore": "@durablesemaphore@gpu"}
+
+
+@pytest.mark.parametrize("kind", HELPERS)
+@pytest.mark.parametrize(
+    "way",
+    [in_task, in_group, in_gather, in_wait, in_wait_for, in_timeout, in_shield, in_as_completed, in_flow],
+)
+def test_every_helper_is_a_coroutine_to_asyncio(way: Callable[[flow.Flow[Any]], Any], kind: str) -> None:
+    async def orchestrator(context: Context) -> str:
+        await way(HELPERS[kind](context))
+        return "through"
+
+    begins = [name for name in started(replay(orchestrator, begun())) if name != "WaitForExternalEvent"]
+    history = HistoryBuilder().started()
+    for task_id, name in enumerate(begins):
+        if name == "A":
+            history.scheduled("A", task_id)
+        elif name == "CreateTimer":
+            history.timer_created(task_id, timedelta(hours=1))
+        else:
+            history.sent(task_id, ENTITIES[kind], "acquire", "r")
+    history.batch()
+    if "A" in begins:
+        history.completed(begins.index("A"))
+    elif "CallEntity" in begins:
+        history.answered("r", {"is_granted": True, "wait": 0.0})
+    else:
+        history.raised("go")
+    turn = replay(orchestrator, history)
+    assert (turn.error, turn.output) == (None, "through")
+
+
+def test_a_flow_is_cancelled_with_its_task() -> None:
+    async def orchestrator(context: Context) -> str:
+        task = asyncio.create_task(flow.map(asyncio.sleep, [60, 90]))
+        await context.call_activity("A")
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return "cancelled"
+
+    history = begun("A").timer_created(1, timedelta(seconds=60)).timer_created(2, timedelta(seconds=90))
+    turn = replay(orchestrator, history.batch().completed(0))
+    assert (turn.output, started(turn)) == ("cancelled", ["A", "CreateTimerx", "CreateTimerx"])
+
+
+def test_a_flow_that_was_cancelled_before_it_began_starts_nothing() -> None:
+    async def orchestrator(context: Context) -> str:
+        task = asyncio.create_task(flow.map(context.call_activity, "AB"))
+        task.cancel()
+        await asyncio.wait([task])
+        return "cancelled"
+
+    turn = replay(orchestrator, begun())
+    assert (turn.output, started(turn)) == ("cancelled", [])
+
+
+def test_a_flow_that_nobody_uses_does_nothing_without_a_warning() -> None:
+    async def orchestrator(context: Context) -> str:
+        flow.map(context.call_activity, "AB")
+        return "through"
+
+    assert replay(orchestrator, begun()).output == "through"
+
+
+@both
+def test_a_flow_is_used_once(style: Style) -> None:
+    given: list[flow.Flow[Any]] = []
+
+    def twice(context: Context) -> flow.Flow[Any]:
+        given[:] = given or [flow.map(context.call_activity, "")]
+        return given[0]
+
+    assert replay(style(twice), begun()).output == []
+    assert "a flow was used a second time" in str(replay(style(twice), begun()).error)
+
+
+def test_a_compensation_in_a_generator_may_be_a_flow() -> None:
+    def orchestrator(context: Context) -> Generator[Any, Any, Any]:
+        saga = flow.Saga()
+        saga.on_failure(lambda: flow.map(context.call_activity, "AB"))
+        yield from saga.undo(ValueError("no"))
+
+    assert started(replay(orchestrator, begun())) == ["A", "B"]
+    turn = replay(orchestrator, begun("A", "B").batch().completed(0).completed(1))
+    assert isinstance(turn.error, ValueError)
 
 
 def test_branches_may_be_mapped_over_coroutines() -> None:

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
 
 from worker_ext.arguments import expect
 from worker_ext.context import DurableOrchestrationContext
@@ -29,6 +29,7 @@ from worker_ext.engine.tasks import (
     WhenAnyTask,
     timer_until,
 )
+from worker_ext.errors import OrchestratorError
 
 __all__ = ["Flow", "NotEnoughEventsError", "Saga", "collect", "map", "race", "timeout"]
 
@@ -43,20 +44,57 @@ T_co = TypeVar("T_co", covariant=True)
 Item = TypeVar("Item")
 
 
-class Flow(Generic[T_co]):
-    """Something that can be awaited, or used with `yield from` in a generator. It is run once, by one of them."""
+class Flow(Coroutine[Any, Any, T_co]):
+    """Something that can be awaited, or used with `yield from` in a generator. It is run once, by one of them.
+
+    It is a coroutine to asyncio: `create_task`, `gather`, `wait_for` and all others that take one take it.
+    """
 
     def __init__(
         self, coroutine: Callable[[], Coroutine[Any, Any, T_co]], steps: Callable[[], Generator[Any, Any, T_co]]
     ) -> None:
         self._coroutine = coroutine
         self._steps = steps
+        self._is_begun = False
+        self._running: Coroutine[Any, Any, T_co] | None = None
 
     def __await__(self) -> Generator[Any, Any, T_co]:
+        self._begin()
         return self._coroutine().__await__()
 
     def __iter__(self) -> Generator[Any, Any, T_co]:
+        self._begin()
         return self._steps()
+
+    def _begin(self) -> None:
+        if self._is_begun:
+            raise OrchestratorError(
+                "a flow was used a second time. It is run once, like a coroutine: keep what `await` or `yield from` "
+                "gave, or make another flow. To wait for it in several places, await one "
+                "`asyncio.create_task(flow.map(...))` there"
+            )
+        self._is_begun = True
+
+    # -- what asyncio's tasks run ------------------------------------------------------------------------------------
+
+    def send(self, value: Any) -> Any:
+        """Runs it to its next await."""
+        return self._as_coroutine().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """Raises an error where it awaits."""
+        return self._as_coroutine().throw(*error)
+
+    def close(self) -> None:
+        """Ends it where it awaits; one that has not begun has nothing to end."""
+        if self._running is not None:
+            self._running.close()
+
+    def _as_coroutine(self) -> Coroutine[Any, Any, T_co]:
+        if self._running is None:
+            self._begin()
+            self._running = self._coroutine()
+        return self._running
 
 
 def of_steps(steps: Callable[[], Generator[Any, Any, T]]) -> Flow[T]:
@@ -95,10 +133,13 @@ def map(  # noqa: A001 - it is what map is, for work that takes time
             ExceptionGroup of what failed.
 
     Raises:
+        TypeError: The limit is no number.
         ValueError: The limit is less than 1.
     """
-    if limit is not None and limit < 1:
-        raise ValueError(f"limit says how many may run at once: expected 1 or more, found {limit}")
+    if limit is not None:
+        expect("map", "limit", limit, int)
+        if limit < 1:
+            raise ValueError(f"limit says how many may run at once: expected 1 or more, found {limit}")
     work = list(items)
     return Flow(
         lambda: _map_async(function, work, limit or len(work), fail_fast),
@@ -138,14 +179,15 @@ def _map_steps(
     results: dict[int, T] = {}
     errors: dict[int, Exception] = {}
     waiting = iter(enumerate(items))
-    running: dict[Task, int] = {}
+    running: list[tuple[int, Task]] = []
     while len(results) + len(errors) < len(items):
         while len(running) < limit and (entry := next(waiting, None)) is not None:
-            running[_task(function(entry[1]))] = entry[0]
-        members = list(running)
+            running.append((entry[0], _task(function(entry[1]))))
+        members = [task for _, task in running]
         yield WhenAnyTask(members[0].schedule, members)
-        for task in [task for task in members if task.is_completed]:
-            index = running.pop(task)
+        ended = [pair for pair in running if pair[1].is_completed]
+        running = [pair for pair in running if not pair[1].is_completed]
+        for index, task in ended:
             if not task.is_failed:
                 results[index] = task.result
             elif fail_fast:
@@ -433,7 +475,8 @@ class Saga:
         failures: list[BaseException] = []
         while self._compensations:
             try:
-                yield _task(self._compensations.pop()())
+                compensation = self._compensations.pop()()
+                yield from compensation if isinstance(compensation, Flow) else _task(compensation)
             except Exception as failure:  # noqa: BLE001 - the others are to be run as well; raised below
                 failures.append(failure)
         _raise_all(error, failures)

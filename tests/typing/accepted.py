@@ -250,6 +250,12 @@ async def helpers(context: df.DurableOrchestrationContext[Order]) -> None:
     assert_type(await flow.race(task, context.create_timer(timedelta(hours=1))), Receipt | None)
     assert_type(await flow.timeout(task, timedelta(hours=1)), Receipt)
     assert_type(await asyncio.gather(flow.timeout(task, timedelta(hours=1))), tuple[Receipt])
+    async with asyncio.TaskGroup() as group:
+        charged = group.create_task(flow.map(lambda order: context.call_activity(charge, order), orders))
+        raced = asyncio.create_task(flow.race(task, task))
+    assert_type(charged.result(), list[Receipt])
+    assert_type(await raced, Receipt)
+    assert_type(await asyncio.wait_for(flow.timeout(task, timedelta(hours=1)), 60), Receipt)
     async with flow.Saga() as saga:
         receipt = await task
         saga.on_failure(lambda: context.call_activity("refund", receipt))
