@@ -119,8 +119,8 @@ class OrchestrationExecutor:
         self._played = False
         self._running = self._is_closing = False
         self._ended = False
-        self.has_told_end = False
-        self.is_leaving = False
+        self.has_told_end: bool = False
+        self.is_leaving: bool = False
         self._output: Any = None
         self._error: BaseException | None = None
         self._waiters: dict[str, list[WaitTask]] = defaultdict(list)
