@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import io
-import json
 import os
 import shutil
 import socket
@@ -16,7 +15,6 @@ from running_host import APPS, PATIENCE, run_host
 from worker_ext.errors import HostError
 from worker_ext.host.console import Console
 from worker_ext.host.local_host import LocalHost
-from worker_ext.protocol.history import EventRaised
 
 
 @pytest.fixture
@@ -60,93 +58,6 @@ async def test_instances_go_on_after_a_restart(app: Path) -> None:
         instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
         assert instance is not None
         assert instance.output == '{"got":"on"}'
-
-
-async def test_a_worker_that_hangs_is_replaced_and_its_work_goes_on(app: Path) -> None:
-    (app / "host.json").write_text('{"version": "2.0", "functionTimeout": "00:00:01"}')
-    (app / "function_app.py").write_text(
-        """
-import time
-from pathlib import Path
-import worker_ext as df
-
-app = df.DFApp()
-
-
-@app.orchestration_trigger(context_name="context")
-def stalls(context):
-    return (yield context.task_all([context.call_activity(name, "x") for name in ("hang_once", "greet")]))
-
-
-@app.activity_trigger(input_name="name")
-def hang_once(name: str) -> str:
-    began = Path(__file__).with_name("began")
-    if not began.exists():
-        began.touch()
-        time.sleep(600)
-    return f"{name} at last"
-
-
-@app.activity_trigger(input_name="name")
-def greet(name: str) -> str:
-    return f"hello {name}"
-"""
-    )
-    async with run_host(app) as host:
-        before = host.local.workers.pid
-        instance_id = await host.local.scheduler.start_instance("stalls", None)
-        instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
-        assert instance is not None
-        assert (instance.status, instance.output) == ("Completed", '["x at last","hello x"]')
-        assert host.local.workers.pid != before
-        why = "took longer than functionTimeout (0:00:01); its worker is replaced"
-        assert f"hang_once {instance_id}: {why}" in host.printed.getvalue()
-
-
-async def test_operations_of_a_batch_that_hangs_fail_once_and_the_entity_goes_on(app: Path) -> None:
-    (app / "host.json").write_text('{"version": "2.0", "functionTimeout": "00:00:01"}')
-    (app / "function_app.py").write_text(
-        """
-import time
-import worker_ext as df
-
-app = df.DFApp()
-
-
-@app.orchestration_trigger(context_name="context")
-def asks(context):
-    entity = df.EntityId("stuck", "k")
-    yield context.call_entity(entity, "add")
-    try:
-        yield context.call_entity(entity, "hang")
-    except Exception as error:
-        text = str(error)
-    return [text, (yield context.call_entity(entity, "add"))]
-
-
-@app.entity_trigger(context_name="context")
-def stuck(context):
-    context.set_state(context.get_state(lambda: 0) + 1)
-    if context.operation_name == "hang":
-        print("hangs", flush=True)
-        time.sleep(600)
-    context.set_result(context.get_state())
-"""
-    )
-    async with run_host(app) as host:
-        instance_id = await host.local.scheduler.start_instance("asks", None)
-        instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
-        assert instance is not None
-        assert (instance.status, instance.output) == (
-            "Completed",
-            '["Timeout value of 00:00:01 was exceeded by function: Functions.stuck",2]',
-        )
-        answers = [e.input for e in await host.local.scheduler.history(instance_id) if isinstance(e, EventRaised)]
-        text = "Timeout value of 00:00:01 was exceeded by function: Functions.stuck"
-        assert answers[1] is not None
-        message = json.loads(answers[1])
-        assert (message["result"], message["exceptionType"]) == (text, "Error")
-        assert host.printed.getvalue().count("hangs") == 1
 
 
 async def test_an_activity_survives_the_death_of_its_worker(app: Path) -> None:

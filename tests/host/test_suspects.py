@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from scripted_gateway import ScriptedGateway, chain, completions, state
 
 from worker_ext.host import redelivery
 from worker_ext.host import suspects as suspects_module
-from worker_ext.host.gateway import Reply, WorkerLostError
+from worker_ext.host.gateway import FunctionTimeoutError, Reply, WorkerLostError
 from worker_ext.host.loss_log import Loss, LossLog
 from worker_ext.host.scheduler import Scheduler
 from worker_ext.host.settings import DurableSettings
@@ -27,7 +28,7 @@ from worker_ext.protocol.history import TaskFailed
 
 VERDICT = (
     "the worker process ended while it ran, 6 times, 3 of them while nothing else ran. Look for what ends the process,"
-    " such as os._exit, a crash in native code, too little memory, or functionTimeout"
+    " such as os._exit, a crash in native code, or too little memory"
 )
 ENDED = "the worker's stream has ended"
 
@@ -163,6 +164,67 @@ async def test_an_orchestrator_that_kills_its_worker_can_be_terminated(
         await until(lambda: len(gateway.rounds) >= 3)
         await scheduler.terminate("i", "enough")
         assert await outcome(scheduler, "i") == ("Terminated", "enough")
+
+
+TIMEOUT = "Timeout value of 00:05:00 was exceeded by function: Functions.Hangs"
+GIVEN_UP = (
+    "it took longer than functionTimeout, 6 times, and each time its worker had to be replaced."
+    " Look for what it waits for, such as time.sleep, a request or a lock, and move that to an activity"
+)
+
+
+class HangingWorker(ScriptedGateway):
+    """A worker in which whatever is named `Hangs` takes too long.
+
+    Attributes:
+        timeouts: How often.
+    """
+
+    timeouts = 0
+
+    async def run_orchestrator(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
+        return self.hang() if name == "Hangs" else await super().run_orchestrator(name, instance_id, payload)
+
+    async def run_activity(self, name: str, instance_id: str, input_text: str | None, trace_parent: str = "") -> Reply:
+        return self.hang() if name == "Hangs" else await super().run_activity(name, instance_id, input_text)
+
+    def hang(self) -> Reply:
+        self.timeouts += 1
+        raise FunctionTimeoutError("Hangs", timedelta(minutes=5))
+
+
+async def test_an_orchestrator_that_takes_too_long_each_time_fails(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    gateway = HangingWorker({"Hangs": state}, {})
+    async with running(path, gateway) as scheduler:
+        failure = ("Failed", f"Orchestrator function 'Hangs' failed: {GIVEN_UP}")
+        assert await outcome(scheduler, await scheduler.start_instance("Hangs", None, "i")) == failure
+    assert gateway.timeouts == 6
+    again = f"instance i is delivered again in 0.0 s: {TIMEOUT}"
+    assert caplog.messages == [*[again] * 5, f"instance i fails: {GIVEN_UP}"]
+
+
+async def test_an_orchestrator_that_takes_too_long_can_be_terminated(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redelivery, "_FIRST_DELAY", 0.5)
+    gateway = HangingWorker({"Hangs": state}, {})
+    async with running(path, gateway) as scheduler:
+        await scheduler.start_instance("Hangs", None, "i")
+        await until(lambda: gateway.timeouts)
+        await scheduler.terminate("i", "enough")
+        assert await outcome(scheduler, "i") == ("Terminated", "enough")
+
+
+async def test_an_activity_that_takes_too_long_has_failed(path: Path) -> None:
+    gateway = HangingWorker({"Group": group(("Hangs", "0"))}, {"Hangs": echo})
+    async with running(path, gateway) as scheduler:
+        assert await outcome(scheduler, await scheduler.start_instance("Group", None)) == (
+            "Completed",
+            {"results": [], "failures": [f"Activity function 'Hangs' failed: {TIMEOUT}"]},
+        )
+    assert gateway.timeouts == 1
 
 
 async def test_operations_that_kill_their_worker_fail(path: Path, caplog: pytest.LogCaptureFixture) -> None:

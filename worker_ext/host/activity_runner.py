@@ -1,7 +1,10 @@
 """Runs activities, as many at once as the settings allow, and stores their results.
 
 An activity is in the store until its result is, so one whose worker was lost, or whose result the store refused, is run
-again if anybody still waits for it.
+again if anybody still waits for it. One that takes longer than functionTimeout has failed: the orchestrator that waits
+for it is told so.
+
+Source of the rule for timeouts: durable-functions JSON protocol, activity failure.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from worker_ext.errors import HostError
 from worker_ext.host.activity_queue import ActivityQueue
 from worker_ext.host.background import Background
 from worker_ext.host.durable_http import HTTP_ACTIVITY, HttpSender, http_result
-from worker_ext.host.gateway import Reply, WorkerGateway, WorkerLostError
+from worker_ext.host.gateway import FunctionTimeoutError, Reply, WorkerGateway, WorkerLostError
 from worker_ext.host.records import Activity
 from worker_ext.host.redelivery import Redelivery
 from worker_ext.host.rendering import render
@@ -164,12 +167,16 @@ class ActivityRunner:
         if verdict is not None:
             _log.error("activity %s of instance %s fails: %s", activity.name, activity.instance_id, verdict)
             return Reply(None, verdict, "")
-        async with self._suspects.run(_key(activity)):
-            if self._background.is_stopping:
-                raise WorkerLostError("the host is stopping")
-            self._begun[activity.instance_id, activity.task_id] = _now()
-            trace = activity.trace_parent or ""
-            return await self._gateway.run_activity(activity.name, activity.instance_id, activity.input, trace)
+        try:
+            async with self._suspects.run(_key(activity)):
+                if self._background.is_stopping:
+                    raise WorkerLostError("the host is stopping")
+                self._begun[activity.instance_id, activity.task_id] = _now()
+                trace = activity.trace_parent or ""
+                return await self._gateway.run_activity(activity.name, activity.instance_id, activity.input, trace)
+        except FunctionTimeoutError as error:
+            # To run it again would take as long again, and for ever.
+            return Reply(None, str(error), "")
 
 
 def _key(activity: Activity) -> str:

@@ -45,11 +45,14 @@ class WorkerLostError(HostError):
 
 
 class FunctionTimeoutError(WorkerLostError):
-    """The function took longer than functionTimeout, for which its worker was replaced; the text is the host's."""
+    """The function took longer than functionTimeout, for which its worker was replaced; the text is the host's.
+
+    Whatever else the worker ran is lost to it as a `WorkerLostError` that is not `while_running`: it is known who is to
+    blame.
+    """
 
     def __init__(self, name: str, limit: timedelta) -> None:
-        text = f"Timeout value of {format_timespan(limit)} was exceeded by function: Functions.{name}"
-        super().__init__(text, while_running=True)
+        super().__init__(f"Timeout value of {format_timespan(limit)} was exceeded by function: Functions.{name}")
 
 
 class WorkerGateway(Protocol):
@@ -63,6 +66,7 @@ class WorkerGateway(Protocol):
         """Runs an orchestrator on the text of a context payload; `trace_parent` names its span.
 
         Raises:
+            FunctionTimeoutError: It took too long.
             WorkerLostError: There is no answer from a worker.
         """
         ...
@@ -71,6 +75,7 @@ class WorkerGateway(Protocol):
         """Runs an activity; `input_text` is what goes into its datum, None for an empty one.
 
         Raises:
+            FunctionTimeoutError: It took too long.
             WorkerLostError: There is no answer from a worker.
         """
         ...

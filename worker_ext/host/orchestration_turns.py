@@ -154,7 +154,9 @@ class OrchestrationTurns:
                 options=self._options,
                 now=_now(),
             )
-        if self._suspects.has(instance_id) and any(isinstance(event, ExecutionTerminated) for event in batch.events):
+        if self._suspects.is_troubled(instance_id) and any(
+            isinstance(event, ExecutionTerminated) for event in batch.events
+        ):
             reply = _NOTHING_MORE
         elif (verdict := self._suspects.verdict(instance_id)) is not None:
             _log.error("instance %s fails: %s", instance_id, verdict)

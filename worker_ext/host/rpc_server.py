@@ -126,6 +126,7 @@ class WorkerStream:
         self._invocations: dict[str, asyncio.Future[pb.InvocationResponse]] = {}
         self._subjects: dict[str, tuple[str, str]] = {}
         self._is_asked_to_end = False
+        self._end_reason = "the worker's stream has ended"
 
     @property
     def running(self) -> int:
@@ -254,6 +255,11 @@ class WorkerStream:
         """Whether the worker has this invocation and has not answered it yet."""
         return invocation_id in self._invocations
 
+    def expect_end(self, reason: str) -> None:
+        """Takes note of why the worker is about to be ended: nothing that it runs then is to blame for it."""
+        if not self._is_asked_to_end:
+            self._is_asked_to_end, self._end_reason = True, reason
+
     def terminate(self, grace: timedelta) -> bool:
         """Asks the worker to end by itself; whether it is one that listens."""
         self._is_asked_to_end = True
@@ -297,8 +303,7 @@ class WorkerStream:
         waiting: list[asyncio.Future[Any]] = [*self._replies.values(), *self._invocations.values()]
         for future in waiting:
             if not future.done():
-                error = WorkerLostError("the worker's stream has ended", while_running=not self._is_asked_to_end)
-                future.set_exception(error)
+                future.set_exception(WorkerLostError(self._end_reason, while_running=not self._is_asked_to_end))
 
 
 def _resolve(future: asyncio.Future[_T] | None, value: _T) -> None:

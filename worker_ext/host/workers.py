@@ -336,8 +336,9 @@ class Workers:
     def _replace_worker(self, member: WorkerMember, subject: tuple[str, str], limit: timedelta) -> None:
         """Ends a worker whose function ran out of time: Python code cannot be stopped in any other way."""
         if member.is_alive:
-            what = f"took longer than functionTimeout ({limit}); its worker is replaced"
-            self._console.of_run("error", what, *subject)
+            what = f"took longer than functionTimeout ({limit})"
+            self._console.of_run("error", f"{what}; its worker is replaced", *subject)
+            member.stream.expect_end(f"the worker was replaced since {' '.join(filter(None, subject))} {what}")
             member.process.kill_now()
 
     # ------------------------------------------------------------ the scheduler's gateway
