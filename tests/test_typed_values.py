@@ -237,6 +237,23 @@ def test_a_value_of_another_type_is_a_payload_error_or_reads_as_one_of_the_type(
     assert reader(one[0]).read_text(encode_value(read)) == read
 
 
+@pytest.mark.parametrize(
+    "hint,value",
+    [
+        (dict[bool | int | None, int], {True: 1, 7: 2, None: 3}),
+        (dict[date | int, int], {date(2026, 1, 2): 1, 7: 2}),
+        (dict[Annotated[bool, "said"], int], {True: 1, False: 2}),
+        (dict[str | None, int], {"a": 1}),
+        (dict[float, int], {float("inf"): 1}),
+        (dict[int, int], {2**70: 1}),
+    ],
+    ids=str,
+)
+def test_keys_of_several_types_are_told_apart_by_their_text(hint: Any, value: Any) -> None:
+    assert reader(hint).read_text(encode_value(value)) == value
+    assert reader(hint).read(value) == value
+
+
 NO_INTEGER = "Input should be a valid integer, got `object`"
 SHAPES = f"{__name__}.Circle | {__name__}.Square"
 FAULTS: list[Any] = [
@@ -254,6 +271,8 @@ FAULTS: list[Any] = [
     (tuple[int, int], [1], "$", "Expected `array` of length 2, got 1"),
     (set[int], ["a"], "$[0]", "Expected `int`, got `str`"),
     (dict[UUID, int], {"a": 1}, "$.a", "the key: Invalid UUID"),
+    (dict[bool, int], {"true": 1, "yes": 2}, "$.yes", "the key: Expected one of 'true', 'false', got 'yes'"),
+    (dict[bool | int, int], {"true": 1, "a": 2}, "$.a", "the key: Expected `int`, got `str`"),
     (Box[int], {"content": 1, "more": [{"content": "x"}]}, "$.more[0].content", "Expected `int`, got `str`"),
     (Circle | Square, {"sides": 1}, "$", f"Expected `{SHAPES}`, got an object with the fields sides"),
     (Circle | Square, 5, "$", f"Expected `{SHAPES}`, got `int`"),
@@ -289,6 +308,9 @@ def test_what_does_not_fit_is_one_error_with_its_place(
         (list[int] | tuple[int, int], "cannot be told apart: several are lists in JSON"),
         (Circle | dict[str, int], "cannot be told apart: their fields have the same names"),
         (dict[tuple[int, int], int], "keys of type tuple[int, int] cannot be made of JSON"),
+        (dict[Literal[1, "1"], int], "keys are text: 1 and '1' are both '1'"),
+        (dict[Pair, int], "a key of type builtins.tuple cannot be written as JSON"),
+        (dict[complex, int], "keys of type complex cannot be made of JSON"),
     ],
     ids=str,
 )
@@ -339,6 +361,10 @@ def test_fields_that_the_type_does_not_have_are_left_out() -> None:
     [
         (int, True),
         (dict[str, list[int | None]], True),
+        (dict[Literal["a"], int], True),
+        (dict[Any, int], True),
+        (dict[int, str], False),
+        (dict[bool, str], False),
         (Literal["a"], True),
         (typing.Sequence[Any], True),
         (Address, True),

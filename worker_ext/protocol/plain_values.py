@@ -111,6 +111,16 @@ def with_text_keys(value: Any, write: Write) -> Any:
     return with_text_keys(write(value), write)
 
 
+def key_text(key: Any) -> str:
+    """The text of a key in JSON.
+
+    Raises:
+        TypeError: It is of no type that can be written as a key.
+    """
+    [text] = json.loads(json.dumps({_key(key): None}))
+    return str(text)
+
+
 def _key(key: Any) -> Any:
     if isinstance(key, Enum):
         key = key.value

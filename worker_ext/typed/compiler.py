@@ -26,19 +26,20 @@ from worker_ext.typed.hints import (
     has_converters,
     hints_of,
     is_alias,
+    is_anything,
     is_plain,
     is_pydantic,
     kind_of,
     name_of,
     unwrapped,
 )
+from worker_ext.typed.keys import key_of
 from worker_ext.typed.reads import (
     Read,
     custom_object,
     dict_of,
     enum_members,
     items_of,
-    key_of,
     list_of,
     object_of,
     pydantic_model,
@@ -154,7 +155,7 @@ class _Compiler:
             return self._once(hint, hint.__value__, self.compile)
         hint = unwrapped(hint)
         origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-        if hint in (Any, object) or isinstance(hint, typing.TypeVar):
+        if is_anything(hint):
             self.has_any = True
             return codec.restore
         if origin is typing.Annotated:

@@ -99,11 +99,24 @@ def _is_plain(hint: Any, inside: tuple[Any, ...]) -> bool:
         return all(type(argument) in PLAIN for argument in arguments)
     if origin is typing.Annotated:
         return _is_plain(arguments[0], inside)
+    if origin in DICTS and arguments and not _is_text(unwrapped(arguments[0])):  # as all keys are in JSON
+        return False
     if origin in UNIONS or origin in LISTS or origin in DICTS:
         return all(_is_plain(argument, inside) for argument in arguments)
     if typing.is_typeddict(origin):
         return all(_is_plain(field, inside) for field in hints_of(hint, origin).values())
     return False
+
+
+def _is_text(hint: Any) -> bool:
+    if typing.get_origin(hint) is typing.Literal:
+        return all(type(argument) is str for argument in typing.get_args(hint))
+    return hint is str or is_anything(hint)
+
+
+def is_anything(hint: Any) -> bool:
+    """Whether any value is one of a type."""
+    return hint in (Any, object) or isinstance(hint, typing.TypeVar)
 
 
 def hints_of(hint: Any, cls: type[Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ import msgspec
 
 from worker_ext.protocol import codec
 from worker_ext.protocol.codec import JSON
-from worker_ext.typed.faults import FaultError, UnreadableTypeError, found_in, mismatch
-from worker_ext.typed.hints import Field, kind_of, members_of, name_of, unwrapped
+from worker_ext.typed.faults import FaultError, found_in, mismatch
+from worker_ext.typed.hints import Field
 
 Read = Callable[[JSON], Any]
 """Makes a value of a JSON value; raises `FaultError`."""
@@ -63,28 +63,6 @@ def items_of(reads: list[Read], make: Callable[[Iterable[Any]], Any], least: int
             except FaultError as fault:
                 raise fault.at(index) from None
         return make(items)
-
-    return read
-
-
-def key_of(hint: Any) -> Read | None:
-    """Reads a key of a JSON object; None where it is taken as it is."""
-    hint = unwrapped(hint)
-    if hint in (str, Any, object) or isinstance(hint, typing.TypeVar):
-        return None
-    if any(kind_of(member) != "scalar" for member in members_of(hint)):
-        raise UnreadableTypeError(f"keys of type {name_of(hint)} cannot be made of JSON, where keys are text")
-    try:
-        msgspec.json.Decoder(dict[hint, None])
-    except TypeError as error:
-        raise UnreadableTypeError(f"keys of type {name_of(hint)} cannot be made of JSON: {error}") from None
-
-    def read(key: JSON) -> Any:
-        try:
-            [key] = msgspec.convert({key: None}, dict[hint, None], str_keys=True)
-        except msgspec.ValidationError as error:
-            raise FaultError(f"the key: {codec.fault_of(error)[0].partition(' - at')[0]}") from None
-        return key
 
     return read
 
