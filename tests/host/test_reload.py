@@ -11,10 +11,12 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from open_sockets import listening
 from running_host import APPS, PATIENCE, Host, run_host
 
 from worker_ext.errors import HostError
 from worker_ext.host.reload import concerns_app
+from worker_ext.host.served_app import ServedApp
 from worker_ext.host.settings import load_settings
 
 VERSION = """
@@ -195,6 +197,25 @@ class TestReload:
                 await host.until(lambda: "settings are read" in host.printed.getvalue(), "the reload to begin")
                 await asyncio.sleep(pause)
             assert workers_of_this_process() == []
+
+    @pytest.mark.parametrize("seconds", [0, 0.01, 0.1])
+    async def test_a_host_that_is_stopped_while_apps_change_places_leaves_nothing(
+        self, app: Path, monkeypatch: pytest.MonkeyPatch, seconds: float
+    ) -> None:
+        before, stopping, stop = listening(), asyncio.Event(), ServedApp.stop
+
+        async def tell_and_stop(served: ServedApp) -> None:
+            stopping.set()
+            await stop(served)
+
+        monkeypatch.setattr(ServedApp, "stop", tell_and_stop)
+        async with run_host(app, reload=True):
+            (app / "local.settings.json").write_text(json.dumps({"Values": {"PAUSE": str(seconds)}}))
+            async with asyncio.timeout(PATIENCE):
+                await stopping.wait()
+            await asyncio.sleep(seconds)
+        assert listening() <= before
+        assert workers_of_this_process() == []
 
     async def test_a_database_that_cannot_be_opened_brings_the_old_settings_back(
         self, app: Path, monkeypatch: pytest.MonkeyPatch

@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from open_sockets import listening
 
 from worker_ext.rpc import pb
 from worker_ext.rpc.frames import BrokenStreamError, FrameServer, FrameStream, connect
@@ -191,3 +192,20 @@ async def test_nobody_can_connect_to_a_server_that_stopped() -> None:
     await server.stop()
     with pytest.raises(ConnectionRefusedError):
         await connect("127.0.0.1", port)
+
+
+@pytest.mark.parametrize("steps", range(8))
+async def test_a_start_that_is_cut_short_leaves_nothing_that_listens(steps: int) -> None:
+    before = listening()
+
+    async def serve(stream: FrameStream) -> None:
+        await stream.read()
+
+    server = FrameServer(serve)
+    starting = asyncio.create_task(server.start())
+    for _ in range(steps):
+        await asyncio.sleep(0)
+    starting.cancel()
+    await asyncio.wait([starting])
+    await server.stop()
+    assert listening() <= before

@@ -1,11 +1,13 @@
-"""Work that goes on by itself: tasks and delayed actions that end together."""
+"""Work that goes on by itself: tasks and delayed actions that end together, and steps that are done whole."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
+
+_T = TypeVar("_T")
 
 
 class Background:
@@ -66,3 +68,22 @@ class Background:
 
         handle = asyncio.get_running_loop().call_later(delay, run)
         self._handles.add(handle)
+
+
+async def uninterrupted(work: Coroutine[Any, Any, _T]) -> _T:
+    """Does work to its end, also where whoever waits for it is cancelled meanwhile; that is told when it is done.
+
+    What starts or ends sockets and processes must not stop half-way: what it had begun would belong to nobody.
+    """
+    task = asyncio.get_running_loop().create_task(work)
+    interruption: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait([task])
+        except asyncio.CancelledError as error:
+            interruption = error
+    if interruption is not None:
+        if not task.cancelled():
+            task.exception()  # looked at: the interruption is what is told
+        raise interruption
+    return task.result()

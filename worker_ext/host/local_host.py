@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from msgspec.structs import replace
 
 from worker_ext.errors import HostError
+from worker_ext.host.background import uninterrupted
 from worker_ext.host.console import Console
 from worker_ext.host.settings import LOCAL_SETTINGS, HostSettings, load_settings
 
@@ -124,7 +125,7 @@ class LocalHost:
 
     async def stop(self) -> None:
         """Takes no new work, gives what runs a few seconds, and leaves the rest to the next start."""
-        await self._cleanup.aclose()
+        await uninterrupted(self._cleanup.aclose())
 
     def kill_now(self) -> None:
         """Ends the worker without waiting for anything; for a host that ends at once."""
@@ -164,9 +165,11 @@ class LocalHost:
         await app.serve(self._store_for(app.settings), self._public, self._rpc)
 
     async def _end_app(self) -> None:
-        if self._app is not None:
-            await self._app.stop()
-        self._close_store()
+        try:
+            if self._app is not None:
+                await self._app.stop()
+        finally:
+            self._close_store()
 
     # ------------------------------------------------------------ changes
 

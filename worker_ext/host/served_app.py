@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from worker_ext.host.background import uninterrupted
 from worker_ext.host.console import Console
 from worker_ext.host.keys import Keys
 from worker_ext.host.links import Links
@@ -91,9 +92,9 @@ class ServedApp:
         await self.load()
         await scheduler.start()
         self._cleanup.push_async_callback(scheduler.stop, GRACE)
-        # Copies: closing them leaves the host's own open, where callers wait for the next one to serve.
-        await web.start(public.dup(), None if rpc is None else rpc.dup())
+        listeners = self._copy(public), None if rpc is None else self._copy(rpc)
         self._cleanup.push_async_callback(web.stop)
+        await web.start(*listeners)
         timers = TimerTriggers(self.workers, store.timer_statuses, self._console, self.settings.environment)
         self._cleanup.push_async_callback(timers.stop)
         self._refresh_timers = timers.refresh
@@ -111,4 +112,10 @@ class ServedApp:
 
     async def stop(self) -> None:
         """Takes no new work, gives what runs a few seconds, and ends the workers."""
-        await self._cleanup.aclose()
+        await uninterrupted(self._cleanup.aclose())
+
+    def _copy(self, listener: socket.socket) -> socket.socket:
+        """Closing it leaves the host's own open, where callers wait for the next one to serve."""
+        copy = listener.dup()
+        self._cleanup.callback(copy.close)
+        return copy

@@ -19,6 +19,7 @@ from aiohttp import web
 from aiohttp.http import HttpProcessingError
 
 from worker_ext.host.admin import AdminApi
+from worker_ext.host.background import uninterrupted
 from worker_ext.host.console import Console
 from worker_ext.host.cors import with_cors
 from worker_ext.host.functions import FunctionCatalog, HostFunction
@@ -111,7 +112,7 @@ class WebServer:
         runner = web.ServerRunner(server, shutdown_timeout=GRACE)
         await runner.setup()
         self._runners.append(runner)
-        await web.SockSite(runner, listener).start()
+        await uninterrupted(web.SockSite(runner, listener).start())
 
     # ------------------------------------------------------------ dispatch
 

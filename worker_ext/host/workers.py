@@ -151,17 +151,21 @@ class Workers:
         """Ends the workers: what they still run after `grace` seconds is lost to them."""
         self._stopping = True
         self._ready.set()  # whoever waits for a worker is to hear that none will come
-        await self._end_keepers()
-        if self._first is not None:
-            self._first.cancel()
-            await asyncio.wait([self._first])
-        for task in self._old:
-            task.cancel()
-        await asyncio.gather(*self._old, return_exceptions=True)
-        await asyncio.gather(*(member.end(grace) for member in self._members if member is not None))
+        async with contextlib.AsyncExitStack() as ending:
+            if self._server is not None:
+                ending.push_async_callback(self._server.stop)
+            ending.push_async_callback(self._kill)
+            await self._end_keepers()
+            if self._first is not None:
+                self._first.cancel()
+                await asyncio.wait([self._first])
+            for task in self._old:
+                task.cancel()
+            await asyncio.gather(*self._old, return_exceptions=True)
+            await asyncio.gather(*(member.end(grace) for member in self._members if member is not None))
+
+    async def _kill(self) -> None:
         await asyncio.gather(*(process.kill() for process in self._processes))
-        if self._server is not None:
-            await self._server.stop()
 
     def kill_now(self) -> None:
         """Ends the workers without waiting."""

@@ -197,7 +197,10 @@ class FrameServer:
 
     async def start(self) -> int:
         """Starts listening; the port."""
-        self._server = await asyncio.get_running_loop().create_server(self._accept, LOOPBACK, 0)
+        loop = asyncio.get_running_loop()
+        # In two steps: where the second is cancelled, there is a server to stop.
+        self._server = await loop.create_server(self._accept, LOOPBACK, 0, start_serving=False)
+        await self._server.start_serving()
         port: int = self._server.sockets[0].getsockname()[1]
         return port
 
