@@ -852,9 +852,12 @@ class DurableOrchestrationContext(Generic[InputT_co]):
 
         Raises:
             TypeError: It is no text.
+            ValueError: It is empty.
         """
         self._executor.check_open()
         expect("patched", "patch_id", patch_id, str)
+        if not patch_id:
+            raise ValueError("patched was given an empty patch_id; name the change, such as patched('add-audit')")
         return self._executor.patches.is_applied(patch_id)
 
     def continue_as_new(self, input_: Any, *, preserve_unprocessed_events: bool = False) -> None:

@@ -101,6 +101,65 @@ def test_a_branch_is_asked_for_itself() -> None:
     assert (turn.output, turn.actions[-1]) == (True, MARK)
 
 
+def test_a_patch_without_a_name_is_refused() -> None:
+    def orchestrator(context: Context) -> bool:
+        return context.patched("")
+
+    error = replay(orchestrator, HistoryBuilder().started()).error
+    assert isinstance(error, ValueError)
+    assert "patched was given an empty patch_id" in str(error)
+
+
+class TestWhenTheOldCodeIsGone:
+    """The `if` is taken out once no instance runs the old code, the call once none is left that has asked."""
+
+    @staticmethod
+    def without_if(context: Context) -> Generator[Any, Any, Any]:
+        yield context.call_activity("A")
+        context.patched("p")
+        yield context.call_activity("New")
+        yield context.call_activity("B")
+        return True
+
+    @staticmethod
+    async def without_if_async(context: Context) -> Any:
+        await context.call_activity("A")
+        context.patched("p")
+        await context.call_activity("New")
+        await context.call_activity("B")
+        return True
+
+    @staticmethod
+    async def without_patch(context: Context) -> Any:
+        await context.call_activity("A")
+        await context.call_activity("New")
+        await context.call_activity("B")
+        return True
+
+    def with_mark(self) -> HistoryBuilder:
+        history = marked(after_a(), 1).scheduled("New", 2).batch().timer_fired(1).batch().completed(2)
+        return history.scheduled("B", 3).batch().completed(3)
+
+    @pytest.mark.parametrize("orchestrator", [without_if, without_if_async])
+    def test_the_call_alone_goes_on_with_instances_that_have_the_mark(self, orchestrator: Program) -> None:
+        turn = replay(orchestrator, self.with_mark())
+        assert (flat(turn.actions), turn.output) == ([A, MARK, NEW, B], True)
+
+    def test_without_the_call_new_instances_have_no_mark(self) -> None:
+        history = after_a().scheduled("New", 1).batch().completed(1).scheduled("B", 2).batch().completed(2)
+        turn = replay(self.without_patch, history)
+        assert (turn.actions, turn.output) == ([A, NEW, B], True)
+
+    def test_a_call_that_went_too_early_is_named(self) -> None:
+        error = replay(self.without_patch, self.with_mark()).error
+        assert isinstance(error, df.NonDeterminismError)
+        assert (error.event_id, error.actual) == (1, "activity 'New'")
+        assert "the mark of a context.patched(...) that has to stay" in str(error)
+
+
+# ---------------------------------------------------------------- recorded histories of old code
+
+
 def test_recorded_histories_of_the_old_code_are_replayed_by_the_new() -> None:
     async def changed(context: Context) -> Any:
         async def chain(first: str, pause: float, second: str, then: float) -> None:

@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import assert_never
 from uuid import NAMESPACE_OID, NAMESPACE_URL, UUID, uuid5
 
+from worker_ext.engine.patches import is_mark
 from worker_ext.engine.tasks import Leaf
 from worker_ext.errors import NonDeterminismError
 from worker_ext.protocol.actions import (
@@ -81,6 +82,8 @@ def check_scheduled(event: ScheduledEvent, leaf: Leaf | None, location: str | No
     else:
         actual = "nothing" if ending is None else f"nothing: it had ended ({ending})"
     if expected.lower() != actual.lower():
+        if is_mark(event):
+            expected = "the mark of a context.patched(...) that has to stay in the code while instances with it run"
         raise NonDeterminismError(event.event_id, expected, actual, location)
 
 

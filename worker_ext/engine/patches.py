@@ -25,7 +25,8 @@ from worker_ext.protocol.history import (
 )
 
 _EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
-_SPAN = timedelta(days=20 * 365) // timedelta(microseconds=1)
+_UNIT = timedelta(microseconds=1)
+_SPAN = timedelta(days=20 * 365) // _UNIT
 
 
 class Patches:
@@ -64,4 +65,9 @@ class Patches:
 
 def mark_of(patch_id: str) -> datetime:
     """The time of the timer that marks a patch."""
-    return _EPOCH + timedelta(microseconds=uuid5(NAMESPACE_OID, f"patch:{patch_id}").int % _SPAN)
+    return _EPOCH + uuid5(NAMESPACE_OID, f"patch:{patch_id}").int % _SPAN * _UNIT
+
+
+def is_mark(event: HistoryEvent) -> bool:
+    """Whether an event is what a mark was made into: no timer of user code fires in the years before this package."""
+    return isinstance(event, TimerCreated) and _EPOCH <= parse_timestamp(event.fire_at) < _EPOCH + _SPAN * _UNIT
