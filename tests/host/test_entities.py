@@ -143,10 +143,10 @@ def test_what_is_beyond_the_size_of_a_batch_comes_in_the_next_one() -> None:
     )
 
 
-def test_a_deleted_entity_keeps_no_state() -> None:
+def test_a_deleted_entity_exists_no_more() -> None:
     entity = Entity()
     turn = entity.receive(signal("add", 1), signal("delete"))
-    assert (entity.stored, turn.custom_status) == ({}, "{}")
+    assert (entity.stored, turn.custom_status) == ({"state": "0"}, "{}")
 
 
 def test_signals_between_entities_are_sent_as_they_stand() -> None:
@@ -178,6 +178,17 @@ def test_a_signal_to_an_entity_that_does_not_exist_is_dropped_with_a_note() -> N
         [],
         [f"its signal 'n' to @nosuch@k: {FUNCTIONS.no_entity('nosuch')}"],
     )
+
+
+@pytest.mark.parametrize("state, kept", [('"null"', "null"), ("null", None)])
+def test_the_state_of_a_deleted_entity_comes_back_as_the_worker_sent_it(state: str, kept: str | None) -> None:
+    batch = entities.open_batch(None, [signal("delete")], 10, START)
+    reply = entities.read_reply(batch, Reply(f'{{"entityExists":false,"entityState":{state},"results":[{{}}]}}'))
+    turn = entities.decide("@counter@k", batch, reply, functions=FUNCTIONS, now=START, new_id=str)
+    assert turn.custom_status == "{}"
+    next_batch = entities.open_batch(turn.record, [signal("get")], 10, START)
+    sent = json.loads(entities.payload("@counter@k", next_batch))
+    assert (sent["exists"], sent["state"]) == (False, kept)
 
 
 def test_operations_of_an_entity_without_a_function_fail_and_the_state_stays() -> None:

@@ -61,7 +61,7 @@ class EntityRecord(Struct, kw_only=True, omit_defaults=True, rename={"locked_by"
     """What is kept of an entity.
 
     Attributes:
-        state: Its state as JSON text; None where it does not exist.
+        state: Its state as JSON text, as the worker sent it last; one that was deleted may have some too.
         queue: Requests that wait.
         locked_by: The orchestration that has it locked.
     """
@@ -300,7 +300,7 @@ def decide(
     notes = list(batch.notes)
     if reply is not None:
         record.exists = reply.entity_exists
-        record.state = reply.entity_state if reply.entity_exists else None
+        record.state = reply.entity_state
         messages += _answers(batch.operations, reply.results, stamp)
         messages += _signals(instance_id, reply.signals or (), functions, stamp, new_id, notes)
     if batch.lock is not None:
