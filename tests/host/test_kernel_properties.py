@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from kernel_driver import START, activity, all_of, any_of, child, continue_as_new, nb, wait
 
 from worker_ext.host import kernel
+from worker_ext.host.activity_results import activity_result
 from worker_ext.host.gateway import Reply
 from worker_ext.host.progress import Progress
 from worker_ext.host.records import OVER
 from worker_ext.host.rendering import parse_events, render_batch
-from worker_ext.host.replies import activity_result
 from worker_ext.host.turns import Batch, EngineOptions, KnownFunctions, Timer, Turn, Waiting
 from worker_ext.protocol.codec import format_timestamp, parse_timestamp
 from worker_ext.protocol.history import (

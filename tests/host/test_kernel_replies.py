@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 from kernel_driver import STATUS, Execution, activity
 
+from worker_ext.host.activity_results import activity_result
 from worker_ext.host.gateway import Reply
-from worker_ext.host.replies import activity_result, read_decision
+from worker_ext.host.replies import read_decision
 from worker_ext.protocol.history import FailureDetails, TaskCompleted, TaskFailed
 
 AT = "2026-01-02T03:04:05Z"
@@ -139,7 +140,7 @@ def test_the_text_of_numbers_in_an_output_is_kept() -> None:
     decision = read_decision(
         Reply('{"isDone":true,"actions":[[]],"schemaVersion":2,"output":{"n": 1.50, "é": "\\u00e9"}}')
     )
-    assert decision.output == '{"n":1.50,"é":"\\u00e9"}'
+    assert decision.output == '{"n":1.50,"é":"é"}'
 
 
 # ---------------------------------------------------------------- failures of orchestrators
@@ -204,18 +205,52 @@ def test_a_failure_keeps_the_actions_and_the_custom_status_of_its_state() -> Non
         ('"text"', '"text"'),
         ('{"x": [1, 2.50, null]}', '{"x":[1,2.50,null]}'),
         ("[NaN]", "[NaN]"),
+        ('"gr\\u00f6\\u00dfer \\ud83d\\ude00 \\/ \\n\\u0007\\""', '"größer \U0001f600 / \\n\\u0007\\""'),
+        ('{"\\u00e9": "\\\\u00e9"}', '{"é":"\\\\u00e9"}'),
+        ('"half a pair: \\ud83d"', '"half a pair: \\ud83d"'),
+        ('"a\x85b\u2028c\u2029d"', '"a\\u0085b\\u2028c\\u2029d"'),
+        ('"a\\u2028b"', '"a\\u2028b"'),
+        ('["\\u00e9", NaN]', '["é",NaN]'),
     ],
 )
-def test_a_result_is_kept_as_compact_json(value: str | None, result: str | None) -> None:
+def test_a_result_is_kept_as_compact_json_in_dotnets_spelling(value: str | None, result: str | None) -> None:
     event = activity_result("A", 3, Reply(value), AT)
     assert event == TaskCompleted(task_scheduled_id=3, result=result, timestamp=AT)
 
 
 def test_a_failed_activity_says_which_and_why() -> None:
-    event = activity_result("A", 3, Reply(None, "ValueError: bad", "the trace"), AT)
-    assert event == TaskFailed(
-        task_scheduled_id=3, reason="Activity function 'A' failed: ValueError: bad", details="the trace", timestamp=AT
-    )
+    event = activity_result("A", 3, Reply(None, 'ValueError: "bad"', "the trace"), AT)
+    assert isinstance(event, TaskFailed)
+    assert event.reason == "Activity function 'A' failed: ValueError: \"bad\""
+    assert event.failure_details is None
+    assert json.loads(event.details or "") == {
+        "$type": "System.Exception, System.Private.CoreLib",
+        "ClassName": "System.Exception",
+        "Message": 'ValueError: "bad"',
+        "Data": None,
+        "InnerException": {
+            "$type": "Microsoft.Azure.WebJobs.Script.Workers.Rpc.RpcException, Microsoft.Azure.WebJobs.Script",
+            "IsUserException": False,
+            "RemoteStackTrace": "the trace",
+            "RemoteMessage": 'ValueError: "bad"',
+            "RemoteTypeName": None,
+            "Message": 'Result: Failure\nException: ValueError: "bad"\nStack: the trace',
+            "Data": {"$type": "System.Collections.ListDictionaryInternal, System.Private.CoreLib"},
+            "InnerException": None,
+            "HelpLink": None,
+            "Source": "Microsoft.Azure.WebJobs.Script",
+            "HResult": -2146233088,
+            "StackTrace": "",
+        },
+        "HelpURL": None,
+        "StackTraceString": None,
+        "RemoteStackTraceString": None,
+        "RemoteStackIndex": 0,
+        "ExceptionMethod": None,
+        "HResult": -2146233088,
+        "Source": None,
+        "WatsonBuckets": None,
+    }
 
 
 def test_a_result_that_is_no_json_fails_the_activity() -> None:
@@ -255,4 +290,6 @@ def test_a_failure_that_describes_itself_is_structured(prefix: str) -> None:
 @pytest.mark.parametrize("message", ['{"errorType": "E", "other": 1}', "{not json", 'E: {"errorType": "E"}'])
 def test_what_does_not_describe_a_failure_is_its_text(message: str) -> None:
     event = activity_result("A", 3, Reply(None, message), AT)
-    assert event == TaskFailed(task_scheduled_id=3, reason=f"Activity function 'A' failed: {message}", timestamp=AT)
+    assert isinstance(event, TaskFailed)
+    assert (event.reason, event.failure_details) == (f"Activity function 'A' failed: {message}", None)
+    assert json.loads(event.details or "")["Message"] == message

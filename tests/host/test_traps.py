@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 from kernel_driver import START, Execution, activity, all_of, any_of, child, continue_as_new, nb, timer, wait
 
+from worker_ext.host.activity_results import activity_result
 from worker_ext.host.durable_http import activity_request, next_poll
 from worker_ext.host.entities import BadEntityReplyError, client_signal, open_batch, read_reply
 from worker_ext.host.entity_messages import read_request
 from worker_ext.host.gateway import Reply
 from worker_ext.host.instance_status import shown_value
-from worker_ext.host.replies import activity_result
 from worker_ext.host.turns import EngineOptions, TimerLimits, Turn
 from worker_ext.protocol.codec import encode_value
 from worker_ext.protocol.history import (

@@ -15,13 +15,13 @@ from datetime import UTC, datetime
 
 from worker_ext.errors import HostError
 from worker_ext.host.activity_queue import ActivityQueue
+from worker_ext.host.activity_results import activity_result
 from worker_ext.host.background import Background
 from worker_ext.host.durable_http import HTTP_ACTIVITY, HttpSender, http_result
 from worker_ext.host.gateway import FunctionTimeoutError, Reply, WorkerGateway, WorkerLostError
 from worker_ext.host.records import Activity
 from worker_ext.host.redelivery import Redelivery
 from worker_ext.host.rendering import render
-from worker_ext.host.replies import activity_result
 from worker_ext.host.store import Store
 from worker_ext.protocol.codec import format_timestamp
 from worker_ext.protocol.history import HistoryEvent

@@ -10,7 +10,9 @@ Source: durable-functions JSON protocol, payload fields and history event catalo
 
 from __future__ import annotations
 
+import json
 import operator
+import re
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring
 from typing import Any
@@ -27,6 +29,10 @@ from worker_ext.protocol.history import (
     OrchestratorStarted,
 )
 
+# What .NET's writer escapes beyond what JSON demands: the other line breaks of Unicode.
+_LINE_BREAKS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
+_STRING = re.compile(r'"(?:[^"\\]|\\.)*"')
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_PLAYED = '"IsPlayed":false,'
 _PLAYED = '"IsPlayed":true,'
 
@@ -78,7 +84,7 @@ def render(event: Event) -> str:
             texts.append(f"{head}true" if value else f"{head}false")
         else:
             texts.append(head + _value(value))
-    return "".join(texts) + "}"
+    return _escaped("".join(texts)) + "}"
 
 
 def _value(value: Any) -> str:
@@ -165,25 +171,40 @@ def _indented(input_text: str | None) -> str:
     if input_text is None:
         return "null"
     try:
-        return msgspec.json.format(input_text, indent=2).replace("\n", "\n  ")
+        return _escaped(msgspec.json.format(input_text, indent=2).replace("\n", "\n  "))
     except msgspec.DecodeError:
-        return encode_basestring(input_text)
+        return quoted(input_text)
+
+
+def quoted(text: str) -> str:
+    """Text as a JSON string, as .NET writes it."""
+    return _escaped(encode_basestring(text))
 
 
 def compact(text: str) -> str:
-    """JSON text without white space; what the fast reader does not take (NaN) goes through the standard library.
+    """JSON text without white space, its strings as .NET writes them; NaN and halves of surrogate pairs stay.
 
     Raises:
         ValueError: It is not JSON.
     """
     try:
-        return msgspec.json.format(text, indent=-1)
+        written = msgspec.json.format(text, indent=-1)
     except msgspec.DecodeError:
-        return _standard(text)
+        value: JSON = json.loads(text)
+        written = json.dumps(value, separators=(",", ":"))
+    if "\\u" in written or "\\/" in written:
+        written = _STRING.sub(lambda found: _rewritten(found[0]), written)
+    return _escaped(written)
 
 
-def _standard(text: str) -> str:
-    import json
+def _rewritten(string: str) -> str:
+    """A JSON string with no more escapes than .NET writes, if UTF-8 can hold it."""
+    text = json.loads(string, strict=False) if "\\" in string else ""
+    return encode_basestring(text) if text and not _SURROGATE.search(text) else string
 
-    value: JSON = json.loads(text)
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+def _escaped(text: str) -> str:
+    if not text.isascii():
+        for line_break, escape in _LINE_BREAKS.items():
+            text = text.replace(line_break, escape)
+    return text

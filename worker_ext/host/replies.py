@@ -1,4 +1,4 @@
-"""What a worker's reply means to the engine: an orchestrator's decision, an activity's result, or a fault.
+"""What an orchestrator's reply means to the engine: a decision, or a fault.
 
 A reply that the protocol's own classes read is taken as it is. Any other one is read the way the extension reads: names
 of members in any case, numbers of enums also as their names, and for what it does not accept the extension's own text.
@@ -10,7 +10,6 @@ extension 3.19.0; OutOfProcOrchestrationShim.cs, OutOfProcExceptionHelpers.cs).
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
@@ -23,7 +22,7 @@ from worker_ext.host.gateway import Reply
 from worker_ext.host.rendering import compact
 from worker_ext.protocol.actions import Action, AnyAction, CreateTimer, ScheduledSignalEntity, WhenAll, WhenAny
 from worker_ext.protocol.codec import JSON, encode_value, fault_of, parse_timestamp
-from worker_ext.protocol.history import FailureDetails, TaskCompleted, TaskFailed
+from worker_ext.protocol.history import FailureDetails
 from worker_ext.protocol.orchestrator import FAILURE_MARKER, OrchestratorState, ReplaySchema
 
 _NOT_JSON = "The data returned by the out-of-process function execution was not valid json."
@@ -33,8 +32,6 @@ _STATUS_LIMIT_KB = 16
 
 parse_time = lru_cache(maxsize=1 << 14)(parse_timestamp)
 """Reads a timestamp; a replay reads the same ones again and again."""
-
-_STRUCTURED_FAILURE = "ActivityMiddleware.StructuredActivityFailure: "
 
 
 class FaultyAction(Action, frozen=True, kw_only=True, tag=-1):
@@ -327,77 +324,3 @@ def _retry_options(found: JSON) -> JSON:
         if lower.get(required.lower()) is None:
             raise _FaultError(f"Invalid JSON. Must contain field {required} (Parameter 'reader')")
     return {_OPTION_NAMES[name]: value for name, value in lower.items() if name in _OPTION_NAMES and value is not None}
-
-
-# ---------------------------------------------------------------- activities
-
-
-def activity_result(name: str, task_id: int, reply: Reply, timestamp: str) -> TaskCompleted | TaskFailed:
-    """The event that an activity's invocation gives its orchestration."""
-    if reply.failure is not None:
-        return _activity_failure(name, task_id, reply.failure, reply.stack, timestamp)
-    try:
-        result = None if reply.value is None else compact(reply.value)
-    except ValueError as error:
-        return _activity_failure(name, task_id, f"the activity's result is not JSON: {error}", None, timestamp)
-    return TaskCompleted(task_scheduled_id=task_id, result=None if result == "null" else result, timestamp=timestamp)
-
-
-def _activity_failure(name: str, task_id: int, message: str, stack: str | None, timestamp: str) -> TaskFailed:
-    details = _structured(message)
-    if details is not None:
-        return TaskFailed(
-            task_scheduled_id=task_id,
-            reason=f"Activity function '{name}' failed with an unhandled exception.",
-            failure_details=details,
-            timestamp=timestamp,
-        )
-    return TaskFailed(
-        task_scheduled_id=task_id,
-        reason=f"Activity function '{name}' failed: {message}",
-        details=stack,
-        timestamp=timestamp,
-    )
-
-
-class _StructuredFailure(Struct, forbid_unknown_fields=True, rename="camel"):
-    """The protobuf JSON form of DurableTask's TaskFailureDetails; an unknown member means that it is none."""
-
-    error_type: str = ""
-    error_message: str = ""
-    stack_trace: str | None = None
-    inner_failure: _StructuredFailure | None = None
-    is_non_retriable: bool = False
-    properties: dict[str, Any] | None = None
-
-
-def _structured(message: str) -> FailureDetails | None:
-    """A failure that an activity described itself: JSON in the message's first line."""
-    text = message.removeprefix(_STRUCTURED_FAILURE)
-    if not text.startswith("{"):
-        return None
-    try:
-        found = msgspec.json.decode(re.split(r"\r?\n", text, maxsplit=1)[0], type=_StructuredFailure)
-    except (msgspec.DecodeError, UnicodeEncodeError):
-        return None
-    return _details(found)
-
-
-def _details(found: _StructuredFailure) -> FailureDetails:
-    return FailureDetails(
-        error_type=found.error_type,
-        error_message=found.error_message,
-        stack_trace=found.stack_trace,
-        inner_failure=None if found.inner_failure is None else _details(found.inner_failure),
-        is_non_retriable=found.is_non_retriable,
-        properties=None if found.properties is None else _doubles(found.properties),
-    )
-
-
-def _doubles(value: Any) -> Any:
-    """Protobuf values know no integers."""
-    if isinstance(value, dict):
-        return {name: _doubles(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_doubles(item) for item in value]
-    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
