@@ -21,15 +21,8 @@ TERMINATED, RAISED, SUSPENDED, RESUMED = 3, 15, 19, 20
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
 _FIRE_AT = re.compile(r'("fireAt": ")([^"]+)(")')
 _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\b[0-9a-f]{32}\b")
-_STACK_MEMBERS = {"RemoteStackTrace", "StackTrace"}
-# The recorder stood in for the Functions host, under a name of its own.
-_RECORDER = "ThinHost"
-_STACKS = (
-    (re.compile(r"(Message: .*, StackTrace: ).*", re.DOTALL), r"\1STACK"),
-    (re.compile(r'"(RemoteStackTrace|StackTrace)":"(?:[^"\\]|\\.)*"'), r'"\1":"STACK"'),
-    (re.compile(r"\\nStack:(?:[^\"\\]|\\.)*"), r"\\nStack: STACK"),
-    (re.compile(r"\nStack:.*", re.DOTALL), "\nStack: STACK"),
-)
+ORCHESTRATOR_STACK = "<stack>"
+"""What the recordings have in the place of an orchestrator's stack trace."""
 _ENTITY = re.compile(r'(?:@counter@|"key": ")(\w+)')
 _MISSING = re.compile(r"no_?such", re.IGNORECASE)
 
@@ -151,6 +144,14 @@ def outcome_of(end: dict[str, Any], input_text: str | None) -> str:
         given = json.loads(input_text or "null")
         return json.dumps(asdict(Outcome(None, (given if isinstance(given, dict) else json.loads(given))["fail"])))
     return json.dumps(asdict(Outcome(None, json.loads(end["Details"])["Message"])))
+
+
+def stack_of(end: dict[str, Any]) -> str:
+    """The stack trace that the recorded worker gave of a failed activity."""
+    if end["Details"] is None:
+        return ""
+    said = json.loads(end["Details"])["InnerException"]["Message"]
+    return str(said.partition("\nStack: ")[2])
 
 
 def child_reply(end: dict[str, Any]) -> str:
@@ -322,26 +323,56 @@ class Identities:
 
 
 def comparable(text: str) -> str:
-    """A payload without times, generated ids and stacks: those of JSON text within it too."""
-    return json.dumps(_plain(json.loads(text)), ensure_ascii=False, indent=1)
+    """A payload's text without its times, and with generated ids by the order in which they come up."""
+    numbers: dict[str, int] = {}
+
+    def number(found: re.Match[str]) -> str:
+        return f"ID{numbers.setdefault(found[0].replace('-', ''), len(numbers))}"
+
+    return _GUID.sub(number, _TIME.sub("TIME", text))
 
 
-def _plain(value: Any) -> Any:
-    if isinstance(value, dict):
-        opaque = _STACK_MEMBERS | ({"Details"} if value.get("EventType") == FAILED and value["Details"] else set())
-        return {key: "STACK" if key in opaque else _plain(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_plain(item) for item in value]
-    return _plain_text(value) if isinstance(value, str) else value
+@dataclass(frozen=True)
+class Rewriting:
+    """What this host writes in the place of a recorded text in `Details` of failed activities, and why."""
+
+    reason: str
+    pattern: re.Pattern[str]
+    replacement: str
 
 
-def _plain_text(text: str) -> str:
-    if text[:1] in {"{", "["}:
-        try:
-            return json.dumps(_plain(json.loads(text)), ensure_ascii=False, separators=(",", ":"))
-        except ValueError:
-            pass
-    text = text.replace(_RECORDER, "Microsoft.Azure.WebJobs.Script")
-    for pattern, word in _STACKS:
-        text = pattern.sub(word, text)
-    return _GUID.sub("ID", _TIME.sub("TIME", text))
+_ACTIVITY_DETAILS = re.compile(r'^ *"Details": "\{.*$', re.MULTILINE)
+_HOST = "Microsoft.Azure.WebJobs.Script"
+REWRITINGS = {
+    "no frames": Rewriting(
+        "there are no .NET frames here: the stack trace of the Functions host's exception in `Details` is empty",
+        re.compile(r'((?<!Remote)StackTrace\\":\\")<stack>'),
+        r"\1",
+    ),
+    "another exception": Rewriting(
+        "the recorder raised an exception of its own; that of the Functions host has the worker's words in members too",
+        re.compile(
+            r'RpcLikeException, ThinHost\\",'
+            r'(\\"Message\\":\\"Result: Failure\\\\nException: )(.*?)(\\\\nStack: )(.*?)\\"'
+        ),
+        rf'{_HOST}.Workers.Rpc.RpcException, ThinHost\\",\\"IsUserException\\":false,\\"RemoteStackTrace\\":\\"\4\\",'
+        r'\\"RemoteMessage\\":\\" \2\\",\\"RemoteTypeName\\":null,\1 \2\3\4\\"',
+    ),
+    "another name": Rewriting(
+        "the recorder stood in for the Functions host, under a name of its own", re.compile("ThinHost"), _HOST
+    ),
+}
+
+
+def rewritten(text: str, used: set[str]) -> str:
+    """A recorded payload as this host writes it; adds the names of what was rewritten to `used`."""
+
+    def rewrite(found: re.Match[str]) -> str:
+        details = found[0]
+        for name, rewriting in REWRITINGS.items():
+            details, count = rewriting.pattern.subn(rewriting.replacement, details)
+            if count:
+                used.add(name)
+        return details
+
+    return _ACTIVITY_DETAILS.sub(rewrite, text)
