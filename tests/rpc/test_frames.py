@@ -209,3 +209,51 @@ async def test_a_start_that_is_cut_short_leaves_nothing_that_listens(steps: int)
     await asyncio.wait([starting])
     await server.stop()
     assert listening() <= before
+
+
+async def test_what_the_other_end_does_not_read_is_left_with_the_sender() -> None:
+    """Its buffers stay small, so that what is sent later does not wait for megabytes."""
+    async with connected() as ends:
+        sent = 0
+        while not ends.near.is_full:
+            ends.near.send(log("x" * 100))
+            sent += 1
+            await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(ends.near.drained())
+        assert sent < 20_000
+        assert [await read(ends.far) for _ in range(sent)] == [log("x" * 100)] * sent
+        async with asyncio.timeout(PATIENCE):
+            await waiting
+        assert not ends.near.is_full
+
+
+async def test_who_waits_for_the_other_end_is_told_when_it_is_gone() -> None:
+    async with connected() as ends:
+        while not ends.near.is_full:
+            ends.near.send(log("x" * 10_000))
+            await asyncio.sleep(0)
+        waiting = asyncio.ensure_future(ends.near.drained())
+        ends.far.close()
+        async with asyncio.timeout(PATIENCE):
+            await waiting
+        assert ends.near.is_closed
+
+
+async def test_reading_a_storm_of_messages_leaves_room_for_everything_else() -> None:
+    async with connected() as ends:
+        for _ in range(1000):
+            ends.near.send(log("x"))
+        steps = 0
+
+        async def step() -> None:
+            nonlocal steps
+            while True:
+                steps += 1
+                await asyncio.sleep(0)
+
+        await read(ends.far)
+        beside = asyncio.create_task(step())
+        for _ in range(999):
+            await read(ends.far)
+        beside.cancel()
+        assert steps >= 10

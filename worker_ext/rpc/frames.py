@@ -9,6 +9,7 @@ announces more than a message can be, or, before whoever connects to a server ha
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, cast
@@ -27,6 +28,12 @@ LONGEST = 2**31 - 1
 
 LONGEST_FIRST = 1 << 16
 """Bytes at most of the first message that a server is sent: what else connects to a port is not waited for."""
+
+# What is in the system's buffers cannot be overtaken any more; left alone they grow to megabytes of log records.
+_SOCKET_BUFFER = 1 << 17
+
+# How many messages are read in one step of the loop where more of them wait, lest a storm of log records stop all else.
+_BURST = 50
 
 _HEAD = 4
 _LAST = bytes(_HEAD)
@@ -49,12 +56,15 @@ class FrameStream(asyncio.Protocol):
     def __init__(self, longest_first: int = LONGEST) -> None:
         self._longest = longest_first
         self._loop = asyncio.get_running_loop()  # asking for it is a system call on Python 3.11
-        self._transport: asyncio.WriteTransport | None = None
+        self._transport: asyncio.Transport | None = None
         self._rest = bytearray()
         self._messages: deque[pb.StreamingMessage] = deque()
+        self._burst = 0
+        self._is_paused = False
         self._reader: asyncio.Future[None] | None = None
         self._outgoing: list[bytes] = []
         self._is_flushing = False
+        self._drained: asyncio.Future[None] | None = None
         self._has_heard_last = False
         self._has_said_last = False
         self._fault: BrokenStreamError | None = None
@@ -73,13 +83,24 @@ class FrameStream(asyncio.Protocol):
             if self._fault is not None:
                 raise self._fault
             self._reader = self._loop.create_future()
+            self._burst = 0
             await self._reader
-        return self._messages.popleft()
+        self._burst += 1
+        if self._burst == _BURST:
+            self._burst = 0
+            await asyncio.sleep(0)
+        message = self._messages.popleft()
+        if self._is_paused and not self._messages:
+            self._take_bytes(True)
+        return message
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begins."""
-        assert isinstance(transport, asyncio.WriteTransport)
+        assert isinstance(transport, asyncio.Transport)
         self._transport = transport
+        connection = transport.get_extra_info("socket")
+        for option in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+            connection.setsockopt(socket.SOL_SOCKET, option, _SOCKET_BUFFER)
 
     def data_received(self, data: bytes) -> None:
         """Takes apart the frames that have come."""
@@ -99,7 +120,18 @@ class FrameStream(asyncio.Protocol):
             self.close()
         if self._has_heard_last and self._has_said_last:
             self.close()
+        if len(self._messages) > _BURST:
+            self._take_bytes(False)
         self._wake()
+
+    def _take_bytes(self, wanted: bool) -> None:
+        """Takes more bytes, or leaves them with the other end, until the messages that are there have been read."""
+        if self._is_paused == wanted and self._transport is not None:
+            self._is_paused = not wanted
+            if wanted:
+                self._transport.resume_reading()
+            else:
+                self._transport.pause_reading()
 
     @property
     def _is_over(self) -> bool:
@@ -127,6 +159,7 @@ class FrameStream(asyncio.Protocol):
         """Tells whoever reads."""
         if self._fault is None:
             self._fault = BrokenStreamError(f"the connection was closed{f': {exc}' if exc else ''}")
+        self.resume_writing()
         self._wake()
 
     def _wake(self) -> None:
@@ -139,6 +172,26 @@ class FrameStream(asyncio.Protocol):
     def is_closed(self) -> bool:
         """Whether the connection takes nothing any more."""
         return self._transport is None or self._transport.is_closing()
+
+    @property
+    def is_full(self) -> bool:
+        """Whether the other end takes less than it is sent: who can wait should, until it is `drained`."""
+        return self._drained is not None
+
+    async def drained(self) -> None:
+        """Waits until the other end has taken most of what it was sent, or the connection is gone."""
+        if self._drained is not None:
+            await asyncio.shield(self._drained)
+
+    def pause_writing(self) -> None:
+        """The connection's buffer is full."""
+        self._drained = self._loop.create_future()
+
+    def resume_writing(self) -> None:
+        """The connection's buffer has space again."""
+        if self._drained is not None:
+            self._drained.set_result(None)
+            self._drained = None
 
     def send(self, message: pb.StreamingMessage) -> None:
         """Writes a message. Where the connection is gone it is dropped, and `read` says so."""

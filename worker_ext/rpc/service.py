@@ -20,7 +20,8 @@ _UNLIMITED = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_l
 
 CHANNEL_OPTIONS: tuple[tuple[str, int], ...] = _UNLIMITED
 # Without SO_REUSEPORT a port that is taken is an error, where gRPC would otherwise share it with whoever has it.
-SERVER_OPTIONS: tuple[tuple[str, int], ...] = (*_UNLIMITED, ("grpc.so_reuseport", 0))
+# Without its probe the window stays small: what is under way, such as a storm of log records, cannot be overtaken.
+SERVER_OPTIONS: tuple[tuple[str, int], ...] = (*_UNLIMITED, ("grpc.so_reuseport", 0), ("grpc.http2.bdp_probe", 0))
 
 
 class EventStreamStub:

@@ -29,6 +29,8 @@ class FrameLink:
     async def write(self, message: pb.StreamingMessage) -> bool:
         """Sends a message; whether the stream still takes any."""
         self._stream.send(message)
+        if self._stream.is_full:
+            await self._stream.drained()
         return not self._stream.is_closed
 
     async def finish(self) -> None:

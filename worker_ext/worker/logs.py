@@ -1,7 +1,7 @@
 """`logging` to RpcLog.
 
-Records are messages like any other: they keep their order with the replies, and wait in the outbox until the stream is
-open. What cannot go to the host any more goes to stderr, with the prefix by which hosts know a worker's own lines.
+Records wait in the outbox until the stream is open and replies have left, apart from those of what logged them. What
+cannot go to the host any more goes to stderr, with the prefix by which hosts know a worker's own lines.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from functools import partial
 from typing import TextIO
 
 from worker_ext.rpc import pb
@@ -47,18 +48,21 @@ class RpcLogHandler(logging.Handler):
         except Exception:  # noqa: BLE001 - logging's own way: a bad format string is told on stderr, not to the caller
             self.handleError(record)
             return
-        self._outbox.put(pb.StreamingMessage(request_id=self._request_id, rpc_log=_rpc_log(record, text)))
+        invocation_id = current_invocation_id()
+        make = partial(_message, self._request_id, invocation_id, record.name, record.levelno, text)
+        self._outbox.put_log(make, text, invocation_id, is_grave=record.levelno >= logging.WARNING)
 
 
-def _rpc_log(record: logging.LogRecord, text: str) -> pb.RpcLog:
-    is_system = record.name.startswith(_SYSTEM)
-    return pb.RpcLog(
-        invocation_id=current_invocation_id(),
-        category=clean(record.name),
-        level=rpc_level(record.levelno),
+def _message(request_id: str, invocation_id: str, name: str, level: int, text: str) -> pb.StreamingMessage:
+    is_system = name.startswith(_SYSTEM)
+    log = pb.RpcLog(
+        invocation_id=invocation_id,
+        category=clean(name),
+        level=rpc_level(level),
         message=text,
         log_category=pb.RpcLog.System if is_system else pb.RpcLog.User,
     )
+    return pb.StreamingMessage(request_id=request_id, rpc_log=log)
 
 
 def rpc_level(level: int) -> pb.RpcLog.Level:

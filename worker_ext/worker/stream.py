@@ -21,6 +21,7 @@ from worker_ext.worker.outbox import Outbox
 CONNECT_SECONDS = 5.0
 SIGTERM_GRACE = timedelta(seconds=5)
 _GOODBYE_SECONDS = 1.0
+_BURST = 100  # messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,12 @@ class _Session:
         take, write = self._outbox.take, self._link.write
         is_open = await write(self._dispatcher.greeting())
         while is_open:
+            burst = 0
             while is_open and (message := take()) is not None:
                 is_open = await write(message)
+                burst += 1
+                if not burst % _BURST:  # what the host sends is to be read, however much there is to write
+                    await asyncio.sleep(0)
             if self._outbox.closed:
                 return
             await self._outbox.wait()
