@@ -12,8 +12,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -38,6 +37,11 @@ class _Turns(threading.local):
 _turns = _Turns()
 
 
+def _are_shown() -> bool:
+    """Whether the app wants to see what is logged while replaying."""
+    return os.environ.get(SETTING, "").lower() in _TRUE
+
+
 class _RecordFactory:
     """Makes records as the app's own factory does, and hides those of code that replays.
 
@@ -51,28 +55,38 @@ class _RecordFactory:
     def __call__(self, *args: Any, **kwargs: Any) -> logging.LogRecord:
         record = self._inner(*args, **kwargs)
         executor = _turns.executor
-        if executor is not None and not executor.is_news:
+        if executor is not None and not executor.is_news and not _are_shown():
             record.levelno = _UNSEEN
         return record
 
 
-@contextmanager
-def quiet_while_replaying(executor: OrchestrationExecutor) -> Iterator[None]:
+class quiet_while_replaying:  # noqa: N801 - used as a function, which costs each turn more
     """Runs a turn: what its code logs while it replays is dropped. Errors that nobody awaited are logged in the end."""
-    unhandled: list[tuple[str, BaseException]] = []
-    executor.on_unhandled = lambda message, error: unhandled.append((message, error))
-    before = _turns.executor
-    _turns.executor = None if os.environ.get(SETTING, "").lower() in _TRUE else executor
-    factory = logging.getLogRecordFactory()
-    if not isinstance(factory, _RecordFactory):  # another library may have put its own there since
-        logging.setLogRecordFactory(_RecordFactory(factory))
-    try:
-        yield
-    finally:
-        _turns.executor = before
-        executor.on_unhandled = None
-    for message, error in unhandled:
-        _log.error(_UNHANDLED, executor.request.instance_id, message, exc_info=error)
+
+    __slots__ = ("_before", "_executor", "_unhandled")
+
+    def __init__(self, executor: OrchestrationExecutor) -> None:
+        self._executor = executor
+        self._unhandled: list[tuple[str, BaseException]] = []
+
+    def __enter__(self) -> None:
+        executor = self._executor
+        executor.on_unhandled = self._keep
+        self._before = _turns.executor
+        _turns.executor = executor
+        factory = logging.getLogRecordFactory()
+        if not isinstance(factory, _RecordFactory):  # another library may have put its own there since
+            logging.setLogRecordFactory(_RecordFactory(factory))
+
+    def __exit__(self, kind: object, *error: object) -> None:
+        _turns.executor = self._before
+        self._executor.on_unhandled = None
+        if kind is None:
+            for message, unhandled in self._unhandled:
+                _log.error(_UNHANDLED, self._executor.request.instance_id, message, exc_info=unhandled)
+
+    def _keep(self, message: str, error: BaseException) -> None:
+        self._unhandled.append((message, error))
 
 
 _UNHANDLED = (

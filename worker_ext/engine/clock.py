@@ -17,6 +17,8 @@ from worker_ext.protocol.codec import parse_timestamp
 START = -1
 """The position before the first event: a list that waits for nothing is passed there."""
 
+_BEFORE_ALL = datetime.min.replace(tzinfo=UTC)
+
 
 class ReplayClock:
     """The times of the batches so far.
@@ -35,7 +37,7 @@ class ReplayClock:
         self.begin_batch: Callable[[tuple[int, str]], None] = self._unread.append
         self._positions: list[int] = []
         self._times: list[datetime] = []
-        self._now = datetime.min.replace(tzinfo=UTC)
+        self._now = _BEFORE_ALL
 
     @property
     def now(self) -> datetime:

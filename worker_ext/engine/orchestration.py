@@ -13,6 +13,8 @@ import inspect
 import os.path
 from collections import defaultdict, deque
 from collections.abc import Callable, Coroutine, Generator, Iterable, Iterator, Sequence
+from functools import lru_cache
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 from msgspec import UNSET, Raw, UnsetType
@@ -65,6 +67,9 @@ Steps = Generator[Any, Any, Any]
 _PACKAGE = os.path.join(os.path.dirname(os.path.dirname(__file__)), "")
 """The folder of this package's own code."""
 
+_NONE = "00:00:00"
+"""The limit of a store that has none."""
+
 _CLOSINGS = 100
 """How often code that waits is asked to end: a `finally` may hold that many yields."""
 
@@ -90,7 +95,8 @@ class OrchestrationExecutor:
     def __init__(self, request: OrchestratorRequest) -> None:
         self.request = request
         begin, self._last_batch = _batch_bounds(request.history)
-        self.schedule: Schedule = Schedule(request.instance_id, begin.timestamp, request.schema, _timer_limits(request))
+        limits = _timer_limits(request.maximum_short_timer_duration, request.long_running_timer_interval_duration)
+        self.schedule: Schedule = Schedule(request.instance_id, begin.timestamp, request.schema, limits)
         self.schedule.on_wait = self._deliver_buffered
         self.input: Any
         self.input, carried = opened(request.input)
@@ -99,7 +105,8 @@ class OrchestrationExecutor:
             self.schedule.on_new_wait = self._deliver_carried
         for event in carried:
             self._carried[event.name.lower()].append(event)
-        if _has_any(request.history, EventSent):
+        kinds = set(map(type, request.history))
+        if EventSent in kinds:
             self.schedule.in_flight = InFlight(request.history)
         self.ids: ReplaySafeIds = ReplaySafeIds(request.instance_id)
         self.patches: Patches = Patches(self.schedule, request.history)
@@ -126,7 +133,7 @@ class OrchestrationExecutor:
         self._waiters: dict[str, list[WaitTask]] = defaultdict(list)
         self._buffered: dict[str, deque[tuple[int, EventRaised]]] = defaultdict(deque)
         self._calls: dict[str, Leaf] = {}
-        self._positions = iter(_positions(request.history))
+        self._positions: Iterator[int] = iter(_positions(request.history)) if ExecutionSuspended in kinds else count()
 
     # -- fed by the caller -------------------------------------------------------------------------------------------
 
@@ -428,6 +435,8 @@ class OrchestrationExecutor:
 
     def _let_go(self) -> None:
         """Closes code that waits; the next turn replays it. A `finally` that yields is closed yield by yield."""
+        if self._branches is None and self._steps is None:
+            return
         location = self._location()
         if self._branches is not None and not self._branches.let_go():
             self._refuse_to_wait(location)
@@ -784,11 +793,9 @@ def _failure(name: str, event: TaskFailed | SubOrchestrationInstanceFailed) -> T
     )
 
 
-def _timer_limits(request: OrchestratorRequest) -> TimerLimits:
-    return TimerLimits(
-        maximum=parse_timespan(request.maximum_short_timer_duration or "00:00:00"),
-        interval=parse_timespan(request.long_running_timer_interval_duration or "00:00:00"),
-    )
+@lru_cache(maxsize=8)  # one store has the same for every turn
+def _timer_limits(maximum: str | None, interval: str | None) -> TimerLimits:
+    return TimerLimits(parse_timespan(maximum or _NONE), parse_timespan(interval or _NONE))
 
 
 def _batch_bounds(events: list[HistoryEvent]) -> tuple[OrchestratorStarted, OrchestratorStarted]:
@@ -804,17 +811,12 @@ def _first_batch(events: Iterable[HistoryEvent]) -> OrchestratorStarted | None:
     return next((event for event in events if isinstance(event, OrchestratorStarted)), None)
 
 
-def _has_any(events: list[HistoryEvent], kind: type[Event]) -> bool:
-    return kind in map(type, events)
-
-
 def _positions(events: list[HistoryEvent]) -> Sequence[int]:
     """The position of each event: its place in the order in which the extension takes them.
 
     While suspended the extension sets messages aside, and takes them in order when the orchestration is resumed.
+    Without a suspension it is the place in the history.
     """
-    if not _has_any(events, ExecutionSuspended):
-        return range(len(events))
     taken: list[int] = []
     aside: list[int] | None = None
     for index, event in enumerate(events):

@@ -109,9 +109,10 @@ class Schedule:
         self._last: Leaf | WaitTask | Item | None = None
         self._barrier = START
         self._syncs: list[TimerTask] = []
-        self._has_limits = limits.exist and schema >= ReplaySchema.V2
-        self._cuts_timers = limits.exist and schema >= ReplaySchema.V3
-        self._repeats_by_host = not limits.exist or limits.maximum >= HOST_MAX_RETRY_INTERVAL
+        exist = limits.exist
+        self._has_limits = exist and schema >= ReplaySchema.V2
+        self._cuts_timers = exist and schema >= ReplaySchema.V3
+        self._repeats_by_host = not exist or limits.maximum >= HOST_MAX_RETRY_INTERVAL
 
     @property
     def now(self) -> datetime:

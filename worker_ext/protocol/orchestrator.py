@@ -31,6 +31,9 @@ class ReplaySchema(IntEnum):
     V4 = 3
 
 
+_SCHEMAS = tuple(ReplaySchema)
+
+
 class OrchestratorRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     """What the orchestration trigger delivers: the history of one execution, and what the extension can do.
 
@@ -67,7 +70,7 @@ class OrchestratorRequest(Struct, frozen=True, kw_only=True, rename="camel"):
     def schema(self) -> ReplaySchema:
         """The highest schema that both sides know."""
         upper = self.upper_schema_version if self.upper_schema_version_new is None else self.upper_schema_version_new
-        return ReplaySchema(min(max(upper, 0), max(ReplaySchema)))
+        return _SCHEMAS[min(max(upper, 0), len(_SCHEMAS) - 1)]
 
 
 _request_decoder = msgspec.json.Decoder(OrchestratorRequest)
