@@ -572,8 +572,11 @@ class DurableOrchestrationContext(Generic[InputT_co]):
             raise ValueError("external_event_name cannot be empty")
         if type(name) is not str:  # most are, and a replay asks for each again
             expect("wait_for_external_event", "name", name, str)
-        decode = self._payloads.decoder(expected_type, is_checked=self._is_checked)
-        wait = WaitTask(self._schedule, name) if decode is None else TypedWait(self._schedule, name, decode)
+        if expected_type is None and self._is_plain:
+            wait = WaitTask(self._schedule, name)
+        else:
+            decode = self._payloads.decoder(expected_type, is_checked=self._is_checked)
+            wait = WaitTask(self._schedule, name) if decode is None else TypedWait(self._schedule, name, decode)
         if timeout is None:
             return wait
         expect("wait_for_external_event", "timeout", timeout, timedelta)

@@ -58,11 +58,10 @@ class Branches:
         schedule, ready = self.schedule, self._ready
         if schedule.held:
             schedule.retry_held()
-        for _ in range(STEPS):
-            if not ready:
-                schedule.joins = False
-                handle = callback = args = context = None  # a traceback may keep this frame, and so the task
-                return self._main_done() and not self.loop.pending()
+        steps = 0
+        while ready:
+            if (steps := steps + 1) > STEPS:
+                raise _goes_round()
             handle = ready.popleft()
             if handle:
                 callback, args, context = handle
@@ -71,11 +70,9 @@ class Branches:
                 except Exception as error:  # noqa: BLE001 - as asyncio: what a callback raises is reported
                     message = f"Exception in callback {callback!r}"
                     self.loop.call_exception_handler({"message": message, "exception": error})
-        raise OrchestratorError(
-            f"the orchestrator ran {STEPS:,} steps without waiting for anything durable. A loop that waits for "
-            "something to change should await an asyncio.Event or Condition, or asyncio.sleep with a time greater "
-            "than 0"
-        )
+        schedule.joins = False
+        handle = callback = args = context = None  # a traceback may keep this frame, and so the task
+        return self._main_done() and not self.loop.pending()
 
     def leave(self) -> None:
         """Stops all code at its next await."""
@@ -162,6 +159,15 @@ class Branches:
             self.schedule.loop = None
         self._main = self._main_done = None
         return are_closed
+
+
+def _goes_round() -> OrchestratorError:
+    """What code fails with that never comes to wait for anything durable."""
+    return OrchestratorError(
+        f"the orchestrator ran {STEPS:,} steps without waiting for anything durable. A loop that waits for "
+        "something to change should await an asyncio.Event or Condition, or asyncio.sleep with a time greater "
+        "than 0"
+    )
 
 
 def _waits_for(future: Any) -> Any:

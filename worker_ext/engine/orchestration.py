@@ -362,8 +362,8 @@ class OrchestrationExecutor:
         if awaited is not None and awaited.settled:
             self._awaited = None
             self._resume(awaited)
-        elif self._branches is not None and not self._ended:
-            self._run_branches(self._branches)
+        elif (branches := self._branches) is not None and not self._ended:
+            self._run_branches(branches)
 
     def _branch(self, coroutine: Coroutine[Any, Any, Any]) -> None:
         """Starts an `async def` orchestrator."""
@@ -462,17 +462,21 @@ class OrchestrationExecutor:
     # -- events ------------------------------------------------------------------------------------------------------
 
     def _new_batch(self, event: OrchestratorStarted) -> None:
-        self.schedule.clock.begin_batch((self.schedule.position, event.timestamp))
+        schedule = self.schedule
+        schedule.clock.begin_batch((schedule.position, event.timestamp))
         if event is self._last_batch:
             if self._branches is not None:
                 self._branches.loop.let_go_of_ended()
             self._live = True
-            self.has_told_end = self._ended and self.schedule.section is None
+            self.has_told_end = self._ended and schedule.section is None
 
     def _task_scheduled(self, event: TaskScheduled) -> None:
-        leaf = self._leaf(event.event_id)
-        if leaf is None or leaf.name != event.name or not isinstance(leaf.action, actions.CallActivity):
-            self._check(event)
+        leaves, leaf_id = self.schedule.leaves, event.event_id
+        if 0 <= leaf_id < len(leaves):
+            leaf = leaves[leaf_id]
+            if leaf.name == event.name and isinstance(leaf.action, actions.CallActivity):
+                return
+        self._check(event)
 
     def _child_created(self, event: SubOrchestrationInstanceCreated) -> None:
         leaf = self._leaf(event.event_id)
@@ -484,19 +488,11 @@ class OrchestrationExecutor:
             self._check(event)
 
     def _task_completed(self, event: TaskCompleted | SubOrchestrationInstanceCompleted) -> None:
-        leaf = self._leaf(event.task_scheduled_id)
-        if leaf is None or leaf.through:
+        leaves, leaf_id = self.schedule.leaves, event.task_scheduled_id
+        if leaf_id >= len(leaves) or (leaf := leaves[leaf_id]).through:
             return
         self._played = event.is_played
-        if not leaf.is_watched:
-            leaf.settle_with(event.result)
-        else:
-            try:
-                value = leaf.decode(event.result)
-            except (PayloadError, TypeError) as error:
-                leaf.settle(error, failed=True)
-            else:
-                leaf.settle(value)
+        leaf.settle_with(event.result)
         self._wake()
 
     def _task_failed(self, event: TaskFailed | SubOrchestrationInstanceFailed) -> None:
@@ -508,8 +504,8 @@ class OrchestrationExecutor:
         self._wake()
 
     def _timer_fired(self, event: TimerFired) -> None:
-        leaf = self._leaf(event.timer_id)
-        if leaf is None or leaf.through:
+        leaves, leaf_id = self.schedule.leaves, event.timer_id
+        if leaf_id >= len(leaves) or (leaf := leaves[leaf_id]).through:
             return
         self._played = event.is_played
         leaf.settle(None)

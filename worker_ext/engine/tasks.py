@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
 
 import msgspec
 
-from worker_ext.errors import OrchestratorError
+from worker_ext.errors import OrchestratorError, PayloadError
 from worker_ext.protocol.actions import AnyAction, CreateTimer, WaitForExternalEvent
 from worker_ext.protocol.codec import decode_value, format_microseconds
 
@@ -285,15 +285,19 @@ class Leaf(Task[T_co]):
         """Whether it goes on even if nobody waits for it."""
         return self.id >= 0
 
-    @property
-    def is_watched(self) -> bool:
-        """Whether another task takes its value as soon as there is one."""
-        return self._watcher is not None
-
     def settle_with(self, text: str | None) -> None:
-        """Ends the task with a result that is read when it is asked for."""
-        self._text = text
-        self.settle(None)
+        """Ends the task with a result: where nobody watches it, it is read when it is asked for."""
+        if self._watcher is None:
+            self._text = text
+            self.settled = self.through = True
+            self.at = self.schedule.position
+            return
+        try:
+            value = self.decode(text)
+        except (PayloadError, TypeError) as error:
+            self.settle(error, failed=True)
+        else:
+            self.settle(value)
 
     def start(self) -> None:
         if self.id < 0:
@@ -362,7 +366,8 @@ class TimerTask(Leaf[None]):
     def start(self) -> None:
         if self.cancelled:
             raise CancelledError("this timer was cancelled")
-        super().start()
+        if self.id < 0:
+            self.schedule.start(self)
 
     def abandon(self) -> None:
         self.cancel()

@@ -385,6 +385,8 @@ def parse_timestamp(text: str) -> datetime:
     """
     try:
         parsed = datetime.fromisoformat(text)
+        if parsed.tzinfo is UTC:  # as nearly every one is
+            return parsed
         return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
     except (ValueError, OverflowError):
         raise PayloadError("timestamp", f"expected an ISO 8601 time, found {text!r}") from None
