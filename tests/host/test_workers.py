@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -106,6 +107,13 @@ class TestCatalog:
                 "its input binding 'blob' needs a service that is not here",
             ),
             (
+                [
+                    '{"type": "activityTrigger", "direction": "IN", "name": "a"}',
+                    '{"type": "durableClient", "direction": "IN", "name": "a"}',
+                ],
+                "expected bindings of different names, found 2 named 'a'",
+            ),
+            (
                 ['{"type": "httpTrigger", "direction": "IN", "name": "a", "route": "%NOT_SET%"}'],
                 "%NOT_SET% names no app setting. Set NOT_SET in the environment or in local.settings.json",
             ),
@@ -114,6 +122,31 @@ class TestCatalog:
     def test_what_cannot_be_served_has_a_fault(self, tmp_path: Path, bindings: list[str], fault: str) -> None:
         (function,) = self.catalog(tmp_path, *bindings).functions
         assert (function.fault, function.is_served) == (fault, False)
+
+    @pytest.mark.parametrize(
+        "name, is_served",
+        [
+            *[(name, True) for name in ("a", "A1", "_a", "a_b_", "x" * 128)],
+            *[(name, False) for name in ("a__b", "__a", "a__", "1a", "a-b", "größe", "$value", "", "x" * 129)],
+        ],
+    )
+    def test_a_binding_is_called_what_the_functions_host_takes(
+        self, tmp_path: Path, name: str, is_served: bool
+    ) -> None:
+        trigger = json.dumps({"type": "httpTrigger", "direction": "IN", "name": name})
+        (function,) = self.catalog(tmp_path, trigger).functions
+        fault = (
+            f"its binding {name!r}: expected a name of a letter or '_' and up to 127 letters, digits and '_', but no "
+            "'__': the Functions host takes no other. Rename the parameter"
+        )
+        assert (function.fault, function.is_served) == (None if is_served else fault, is_served)
+
+    def test_the_binding_of_what_a_function_returns_is_called_return(self, tmp_path: Path) -> None:
+        trigger = '{"type": "httpTrigger", "direction": "IN", "name": "req"}'
+        (function,) = self.catalog(
+            tmp_path, trigger, '{"type": "http", "direction": "OUT", "name": "$return"}'
+        ).functions
+        assert function.fault is None
 
     @pytest.mark.parametrize(
         "name, is_served",

@@ -126,6 +126,10 @@ FUNCTION_NAME = re.compile(r"(?!host$)[a-z][a-z0-9_-]{0,127}", re.IGNORECASE)
 """What a function may be called, as the Functions host has it."""
 
 
+BINDING_NAME = re.compile(r"(?!.*__)[a-z_][a-z0-9_]{0,127}|\$return", re.IGNORECASE | re.ASCII)
+"""What a binding, and so a parameter, may be called, as the Functions host has it from 4.1038 on."""
+
+
 class FunctionCatalog:
     """All functions of an app; durable names are looked up without regard to case."""
 
@@ -216,10 +220,19 @@ def _fault_of_name(name: str) -> str | None:
     )
 
 
-def _fault(bindings: Iterable[dict[str, Any]], triggers: list[dict[str, Any]]) -> str | None:
+def _fault(bindings: Collection[dict[str, Any]], triggers: list[dict[str, Any]]) -> str | None:
     if len(triggers) != 1:
         found = "none" if not triggers else ", ".join(trigger["type"] for trigger in triggers)
         return f"expected one trigger, found {found}"
+    names = [str(binding.get("name", "")) for binding in bindings]
+    for name in names:
+        if not BINDING_NAME.fullmatch(name):
+            return (
+                f"its binding {name!r}: expected a name of a letter or '_' and up to 127 letters, digits and '_', but "
+                "no '__': the Functions host takes no other. Rename the parameter"
+            )
+        if names.count(name) > 1:
+            return f"expected bindings of different names, found {names.count(name)} named {name!r}"
     for binding in bindings:
         supported = CLIENT_BINDINGS if _direction(binding) == "in" else {"http"}
         if binding is not triggers[0] and _type(binding) not in supported:
