@@ -14,7 +14,7 @@ import asyncio
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any
 
-from worker_ext.engine.loop import DurableLoop, close_coroutine
+from worker_ext.engine.loop import DurableLoop, ReadyHandle, close_coroutine
 from worker_ext.errors import OrchestratorError
 
 if TYPE_CHECKING:
@@ -56,6 +56,7 @@ class Branches:
             OrchestratorError: The code goes on and on without waiting for anything durable.
         """
         schedule, ready = self.schedule, self._ready
+        handle: ReadyHandle | None
         if schedule.held:
             schedule.retry_held()
         steps = 0

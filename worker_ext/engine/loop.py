@@ -53,6 +53,7 @@ class ReadyHandle(list[Any]):
         return not self
 
 
+_SLEEP = getattr(asyncio.sleep, "__code__", None)
 _ENDS_SLEEP = getattr(asyncio_futures, "_set_result_unless_cancelled", None)
 """What asyncio.sleep has called when its time has come."""
 
@@ -79,7 +80,7 @@ class DurableTimerHandle(asyncio.TimerHandle):
         self._due: ReadyHandle | None = None
         if callback is not _ENDS_SLEEP:
             self._due = ReadyHandle((callback, args, copy_context() if context is None else context))
-        self._timer = timer = timer_until(schedule, schedule.now + delay)
+        self._timer = timer = timer_until(schedule, schedule.clock.now + delay)
         timer.start()
         timer.watch(self)
 
@@ -294,6 +295,8 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """Makes a future."""
         if self._closed:
             self.end_code()
+        if sys._getframe(1).f_code is _SLEEP:  # which waits for it at once, so that no set ever holds it
+            return asyncio.Future(loop=self)
         future = LoopFuture(loop=self)
         if len(self._futures) >= self._futures_before_sweep:
             self._futures = [kept for kept in self._futures if not kept.done()]

@@ -484,7 +484,8 @@ class OrchestrationExecutor:
             self._check(event)
 
     def _timer_created(self, event: TimerCreated) -> None:
-        if not isinstance(self._leaf(event.event_id), TimerTask):
+        leaves, leaf_id = self.schedule.leaves, event.event_id
+        if not (0 <= leaf_id < len(leaves) and isinstance(leaves[leaf_id], TimerTask)):
             self._check(event)
 
     def _task_completed(self, event: TaskCompleted | SubOrchestrationInstanceCompleted) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Container, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from worker_ext.engine.clock import START, ReplayClock
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 _SINGLE = frozenset({Leaf, TimerTask, TypedLeaf, WaitTask})
 """Tasks that may stand for themselves in the list."""
+
+_LAST = datetime.max.replace(tzinfo=UTC)
 
 
 def _told_nothing(wait: WaitTask) -> None:
@@ -108,6 +110,7 @@ class Schedule:
         self._frozen: list[Leaf | WaitTask | Item] = []
         self._last: Leaf | WaitTask | Item | None = None
         self._barrier = START
+        self._reach: datetime | None = None
         self._syncs: list[TimerTask] = []
         exist = limits.exist
         self._has_limits = exist and schema >= ReplaySchema.V2
@@ -396,7 +399,7 @@ class Schedule:
 
     def is_long(self, end: datetime) -> bool:
         """Whether a timer until then is longer than the extension's store takes in one piece."""
-        return self._cuts_timers and end - self.clock.now > self.limits.maximum
+        return self._cuts_timers and end > (self._reach or self._find_reach()) and self._is_far(end, self.clock.now)
 
     def consume(self, wait: WaitTask) -> None:
         """Lists a wait where its event was handed to the code."""
@@ -455,11 +458,21 @@ class Schedule:
 
     def _needs_sync(self, timer: TimerTask) -> bool:
         """Whether the extension's clock, where it starts the timer, is so far behind that it would cut it."""
-        longest = self.limits.maximum
-        if timer.fire_at - self.clock.first <= longest:
+        if timer.fire_at <= (self._reach or self._find_reach()):
             return False
         barrier = self.barrier
-        return timer.fire_at - (self.now if barrier == NEVER else self.clock.at(barrier)) > longest
+        return self._is_far(timer.fire_at, self.now if barrier == NEVER else self.clock.at(barrier))
+
+    def _is_far(self, end: datetime, now: datetime) -> bool:
+        return end - now > self.limits.maximum
+
+    def _find_reach(self) -> datetime:
+        """Up to when no timer is long, since the clock stands nowhere before its first time."""
+        try:
+            self._reach = self.clock.first + self.limits.maximum
+        except OverflowError:
+            self._reach = _LAST
+        return self._reach
 
     def _add_sync(self) -> None:
         """Lists a timer the code does not see, which holds the extension back until its clock has caught up."""
