@@ -42,6 +42,7 @@ LAYERS = {
     "entity_proxy": "api",
     "errors": "errors",
     "flow": "api",
+    "function_calls": "api",
     "handlers": "api",
     "host": "host",
     "http_transport": "api",

@@ -1,16 +1,16 @@
 """DurableOrchestrationContext: what an orchestrator may ask for. Each method makes one action and one task.
 
-The context keeps no state; the executor does.
+Calls of functions are in `function_calls`. The context keeps no state; the executor does.
 """
 
 from __future__ import annotations
 
 import json
 import typing
-from collections.abc import Callable, Coroutine, Generator, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, Concatenate, Generic, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from uuid import UUID
 
 from worker_ext import payloads
@@ -18,10 +18,9 @@ from worker_ext.arguments import expect
 from worker_ext.engine.http import HttpPolicy, HttpTask
 from worker_ext.engine.locks import HeldLocks, LockScope, request_lock
 from worker_ext.engine.orchestration import OrchestrationExecutor
-from worker_ext.engine.retries import PolicyRetryTask, RetryOptions, RetryTask
+from worker_ext.engine.retries import RetryOptions
 from worker_ext.engine.tasks import (
     EventOrTimeoutTask,
-    Leaf,
     LongTimerTask,
     Task,
     TimerTask,
@@ -34,20 +33,16 @@ from worker_ext.engine.tasks import (
     timer_until,
 )
 from worker_ext.entity_proxy import EntityProxy, entity_id_of, target
+from worker_ext.function_calls import FunctionCalls
 from worker_ext.protocol import actions
 from worker_ext.protocol.codec import decode_value, encode_value, format_microseconds
 from worker_ext.protocol.durable_http import DurableHttpRequest, TokenSource
 from worker_ext.protocol.entity import EntityId
 from worker_ext.protocol.history import ExecutionStarted
 from worker_ext.protocol.orchestrator import OrchestratorRequest
-from worker_ext.references import FunctionRef, name_of
 from worker_ext.trigger_view import FunctionContext, HistoryEvent, TriggerView
 
 E = TypeVar("E")
-In = TypeVar("In")
-R = TypeVar("R")
-Y = TypeVar("Y")
-S = TypeVar("S")
 T = TypeVar("T")
 T1 = TypeVar("T1")
 T2 = TypeVar("T2")
@@ -65,7 +60,7 @@ else:
     InputT_co = TypeVar("InputT_co", covariant=True)
 
 
-class DurableOrchestrationContext(Generic[InputT_co]):
+class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
     """The orchestrator's view of its instance: what it was given, the replay-safe clock, and everything it may start.
 
     Type checkers know the input of an orchestrator that is written with `DurableOrchestrationContext[Order]`, and
@@ -89,11 +84,7 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         input_type: type | None = None,
         written_by: payloads.Payloads = payloads.PLAIN,
     ) -> None:
-        self._executor = executor
-        self._payloads = written_by
-        self._encode = executor.encode = written_by.encode
-        self._is_plain = written_by is payloads.PLAIN
-        self._schedule = executor.schedule
+        super().__init__(executor, written_by)
         self._view = TriggerView(payload)
         self._input_type = input_type
         self.orchestrator: Callable[..., Any] | None = None
@@ -184,347 +175,6 @@ class DurableOrchestrationContext(Generic[InputT_co]):
     def new_guid(self) -> UUID:
         """A UUID that is the same on every replay."""
         return self._executor.ids.new_guid(self._schedule.now)
-
-    # -- activities and sub-orchestrations ---------------------------------------------------------------------------
-
-    @overload
-    def call_activity(
-        self, name: Callable[Concatenate[In, ...], Coroutine[Any, Any, R]], input_: In, expected_type: None = None
-    ) -> Task[R]: ...
-    @overload
-    def call_activity(
-        self, name: Callable[Concatenate[In, ...], R], input_: In, expected_type: None = None
-    ) -> Task[R]: ...
-    @overload
-    def call_activity(
-        self,
-        name: Callable[Concatenate[None, ...], Coroutine[Any, Any, R]],
-        input_: None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_activity(
-        self, name: Callable[Concatenate[None, ...], R], input_: None = None, expected_type: None = None
-    ) -> Task[R]: ...
-    @overload
-    def call_activity(self, name: str, input_: Any = None, expected_type: None = None) -> Task: ...
-    @overload
-    def call_activity(
-        self, name: str | Callable[Concatenate[In, ...], Any], input_: In, expected_type: TypeForm[T]
-    ) -> Task[T]: ...
-    @overload
-    def call_activity(
-        self, name: str | Callable[Concatenate[None, ...], Any], input_: None = None, *, expected_type: TypeForm[T]
-    ) -> Task[T]: ...
-    def call_activity(self, name: FunctionRef, input_: Any = None, expected_type: Any = None) -> Task:
-        """Runs an activity; the task gives its result.
-
-        Args:
-            name: The activity's name, or the decorated function.
-            input_: Its input, any JSON value or an object with `to_json`.
-            expected_type: The type to read its result as; by default the one that a decorated function says it returns.
-
-        Raises:
-            ValueError: The name is empty, or what was passed is no activity.
-        """
-        if expected_type is None and isinstance(name, str) and name and self._is_plain:
-            action = actions.CallActivity(function_name=name, input=self._encode(input_))
-            return Leaf(self._schedule, action, name)
-        action = actions.CallActivity(function_name=name_of(name, "activity"), input=self._encode(input_))
-        return leaf_for(self._schedule, action, action.function_name, self._decoder(name, expected_type))
-
-    @overload
-    def call_activity_with_retry(
-        self,
-        name: Callable[Concatenate[In, ...], Coroutine[Any, Any, R]],
-        retry_options: RetryOptions,
-        input_: In,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_activity_with_retry(
-        self,
-        name: Callable[Concatenate[In, ...], R],
-        retry_options: RetryOptions,
-        input_: In,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_activity_with_retry(
-        self,
-        name: Callable[Concatenate[None, ...], Coroutine[Any, Any, R]],
-        retry_options: RetryOptions,
-        input_: None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_activity_with_retry(
-        self,
-        name: Callable[Concatenate[None, ...], R],
-        retry_options: RetryOptions,
-        input_: None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_activity_with_retry(
-        self, name: str, retry_options: RetryOptions, input_: Any = None, expected_type: None = None
-    ) -> Task: ...
-    @overload
-    def call_activity_with_retry(
-        self,
-        name: str | Callable[Concatenate[In, ...], Any],
-        retry_options: RetryOptions,
-        input_: In,
-        expected_type: TypeForm[T],
-    ) -> Task[T]: ...
-    @overload
-    def call_activity_with_retry(
-        self,
-        name: str | Callable[Concatenate[None, ...], Any],
-        retry_options: RetryOptions,
-        input_: None = None,
-        *,
-        expected_type: TypeForm[T],
-    ) -> Task[T]: ...
-    def call_activity_with_retry(
-        self,
-        name: FunctionRef,
-        retry_options: RetryOptions,
-        input_: Any = None,
-        expected_type: Any = None,
-    ) -> Task:
-        """Runs an activity, again when it fails; the task fails with the last attempt."""
-        attempt = actions.CallActivity(function_name=name_of(name, "activity"), input=self._encode(input_))
-        decode = self._decoder(name, expected_type)
-        expect("call_activity_with_retry", "retry_options", retry_options, RetryOptions)
-        if retry_options.needs_worker or self._schedule.loop is not None:
-            return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
-        action = actions.CallActivityWithRetry(
-            function_name=attempt.function_name, input=attempt.input, retry_options=retry_options.wire
-        )
-        return RetryTask(self._schedule, retry_options, action, attempt, decode)
-
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: Callable[[DurableOrchestrationContext[In]], Generator[Y, S, R]],
-        input_: In,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: Callable[[DurableOrchestrationContext[In]], Coroutine[Any, Any, R]],
-        input_: In,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: Callable[[DurableOrchestrationContext[In]], R],
-        input_: In,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: Callable[[DurableOrchestrationContext[None]], Generator[Y, S, R]],
-        input_: None = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: Callable[[DurableOrchestrationContext[None]], Coroutine[Any, Any, R]],
-        input_: None = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: Callable[[DurableOrchestrationContext[None]], R],
-        input_: None = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: str,
-        input_: Any = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task: ...
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: str | Callable[[DurableOrchestrationContext[In]], Any],
-        input_: In,
-        instance_id: str | None = None,
-        version: str | None = None,
-        *,
-        expected_type: TypeForm[T],
-    ) -> Task[T]: ...
-    @overload
-    def call_sub_orchestrator(
-        self,
-        name: str | Callable[[DurableOrchestrationContext[None]], Any],
-        input_: None = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        *,
-        expected_type: TypeForm[T],
-    ) -> Task[T]: ...
-    def call_sub_orchestrator(
-        self,
-        name: FunctionRef,
-        input_: Any = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: Any = None,
-    ) -> Task:
-        """Starts a child orchestration; the task gives its output.
-
-        Args:
-            name: The orchestrator's name, or the decorated function.
-            input_: Its input, any JSON value.
-            instance_id: The child's ID; made by the host where it is None.
-            version: The child's version; the host's default where it is None.
-            expected_type: The type to read its output as; by default the one that a decorated function says it returns.
-
-        Raises:
-            ValueError: The name is empty, or what was passed is no orchestrator.
-        """
-        action = _child(name, self._encode(input_), instance_id, version)
-        return leaf_for(self._schedule, action, action.function_name, self._decoder(name, expected_type))
-
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: Callable[[DurableOrchestrationContext[In]], Generator[Y, S, R]],
-        retry_options: RetryOptions,
-        input_: In,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: Callable[[DurableOrchestrationContext[In]], Coroutine[Any, Any, R]],
-        retry_options: RetryOptions,
-        input_: In,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: Callable[[DurableOrchestrationContext[In]], R],
-        retry_options: RetryOptions,
-        input_: In,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: Callable[[DurableOrchestrationContext[None]], Generator[Y, S, R]],
-        retry_options: RetryOptions,
-        input_: None = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: Callable[[DurableOrchestrationContext[None]], Coroutine[Any, Any, R]],
-        retry_options: RetryOptions,
-        input_: None = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: Callable[[DurableOrchestrationContext[None]], R],
-        retry_options: RetryOptions,
-        input_: None = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task[R]: ...
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: str,
-        retry_options: RetryOptions,
-        input_: Any = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: None = None,
-    ) -> Task: ...
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: str | Callable[[DurableOrchestrationContext[In]], Any],
-        retry_options: RetryOptions,
-        input_: In,
-        instance_id: str | None = None,
-        version: str | None = None,
-        *,
-        expected_type: TypeForm[T],
-    ) -> Task[T]: ...
-    @overload
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: str | Callable[[DurableOrchestrationContext[None]], Any],
-        retry_options: RetryOptions,
-        input_: None = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        *,
-        expected_type: TypeForm[T],
-    ) -> Task[T]: ...
-    def call_sub_orchestrator_with_retry(
-        self,
-        name: FunctionRef,
-        retry_options: RetryOptions,
-        input_: Any = None,
-        instance_id: str | None = None,
-        version: str | None = None,
-        expected_type: Any = None,
-    ) -> Task:
-        """Starts a child orchestration, again when it fails; the task fails with the last attempt."""
-        attempt = _child(name, self._encode(input_), instance_id, version)
-        decode = self._decoder(name, expected_type)
-        expect("call_sub_orchestrator_with_retry", "retry_options", retry_options, RetryOptions)
-        if retry_options.needs_worker or self._schedule.loop is not None:
-            return PolicyRetryTask(self._schedule, retry_options, attempt, decode)
-        action = actions.CallSubOrchestratorWithRetry(
-            function_name=attempt.function_name,
-            input=attempt.input,
-            instance_id=instance_id,
-            version=version,
-            retry_options=retry_options.wire,
-        )
-        return RetryTask(self._schedule, retry_options, action, attempt, decode)
 
     # -- time and events ---------------------------------------------------------------------------------------------
 
@@ -773,18 +423,6 @@ class DurableOrchestrationContext(Generic[InputT_co]):
         """
         return LockScope(request_lock(self._executor, _entity_ids(entities)))
 
-    # -- typed values ------------------------------------------------------------------------------------------------
-
-    @property
-    def _is_checked(self) -> bool:
-        """Whether a value of another type than code names is always an error: 1.7.0 has no such orchestrators."""
-        return self._schedule.loop is not None
-
-    def _decoder(self, name: FunctionRef, expected_type: Any) -> payloads.Decoder | None:
-        if expected_type is None and not isinstance(name, str):
-            expected_type = payloads.returned_type(name)
-        return self._payloads.decoder(expected_type, is_checked=self._is_checked)
-
     # -- several at once ---------------------------------------------------------------------------------------------
 
     @overload
@@ -889,17 +527,6 @@ def _input_type_of(orchestrator: Callable[..., Any]) -> Any:
         return None
     [input_type] = typing.get_args(hint)
     return None if payloads.says_nothing(input_type) else input_type
-
-
-def _child(name: FunctionRef, text: str, instance_id: str | None, version: str | None) -> actions.CallSubOrchestrator:
-    if instance_id is not None:
-        expect("call_sub_orchestrator", "instance_id", instance_id, str)
-    return actions.CallSubOrchestrator(
-        function_name=name_of(name, "orchestration"),
-        input=text,
-        instance_id=instance_id,
-        version=version,
-    )
 
 
 def _entity_ids(entities: Sequence[Any]) -> list[Any]:

@@ -94,6 +94,21 @@ class CallSubOrchestratorWithRetry(Action, frozen=True, kw_only=True, tag=3):
     retry_options: RetryOptions
 
 
+def with_retry(
+    call: CallActivity | CallSubOrchestrator, options: RetryOptions
+) -> CallActivityWithRetry | CallSubOrchestratorWithRetry:
+    """The same call, which the extension repeats."""
+    if isinstance(call, CallActivity):
+        return CallActivityWithRetry(function_name=call.function_name, input=call.input, retry_options=options)
+    return CallSubOrchestratorWithRetry(
+        function_name=call.function_name,
+        input=call.input,
+        instance_id=call.instance_id,
+        version=call.version,
+        retry_options=options,
+    )
+
+
 class ContinueAsNew(Action, frozen=True, kw_only=True, tag=4):
     """Starts the next generation of this instance with an empty history."""
 
