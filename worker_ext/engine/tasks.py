@@ -254,6 +254,8 @@ class Leaf(Task[T_co]):
     id: int
     name: str
     at: int | None
+    settled: bool
+    through: bool
     decode: Decoder = staticmethod(decode_value)
 
     def __init__(self, schedule: Schedule, action: AnyAction, name: str = "") -> None:
