@@ -60,7 +60,6 @@ class Branches:
         if schedule.held:
             schedule.retry_held()
         steps = 0
-        handle: Any
         while ready:
             if (steps := steps + 1) > STEPS:
                 raise _goes_round()
