@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import os
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from host_process import HostProcess, wait_until
+from running_host import PATIENCE, run_host
 
 if sys.platform == "win32":
     pytest.skip("mounts and resource limits are not to be had here", allow_module_level=True)
@@ -20,6 +27,7 @@ FULL = "database or disk is full. Free some space; running work goes on where it
 IO_ERROR = "disk I/O error. Check the disk, and the limit on the size of files; running work goes on where it stood"
 DAMAGED = "database disk image is malformed. The file is damaged; restore a copy or give another file"
 APP = """
+import azure.functions as func
 import worker_ext as df
 
 app = df.DFApp()
@@ -35,7 +43,25 @@ def waits(context):
 @app.activity_trigger(input_name="size")
 def swells(size: int) -> str:
     return "x" * size
+
+
+@app.orchestration_trigger(context_name="context")
+def fans_out(context):
+    first = yield context.task_all([context.call_activity("doubles", number) for number in range(5)])
+    second = yield context.task_all([context.call_activity("doubles", number) for number in first])
+    return sum(second)
+
+
+@app.activity_trigger(input_name="number")
+def doubles(number: int) -> int:
+    return 2 * number
+
+
+@app.route(route="page", auth_level=func.AuthLevel.ANONYMOUS)
+def page(req: func.HttpRequest) -> str:
+    return "a page"
 """
+FANNED_OUT = 40
 
 
 @pytest.fixture
@@ -183,3 +209,127 @@ def test_a_file_damaged_under_a_running_host_is_told_in_a_line(host: HostProcess
     assert (answer.status, answer.json["ExceptionMessage"]) == (500, f"{host.db}: {DAMAGED}")
     assert host.interrupt() == 0
     assert "Traceback" not in host.log()
+
+
+# ---------------------------------------------------------------- a slow disk
+
+SLOW = """
+import sqlite3
+import sys
+import time
+from functools import partial
+
+
+class SlowConnection(sqlite3.Connection):
+    \"\"\"Takes 200 ms for each commit that has something to write.\"\"\"
+
+    written = 0
+
+    def execute(self, sql, *parameters):
+        if sql == "COMMIT" and self.total_changes != self.written:
+            time.sleep(0.2)
+            self.written = self.total_changes
+        return super().execute(sql, *parameters)
+
+
+sqlite3.connect = partial(sqlite3.connect, factory=SlowConnection)
+from worker_ext.cli import main
+
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+class SlowHost(HostProcess):
+    """A host whose disk takes 200 ms for each commit."""
+
+    def command(self) -> list[str]:
+        return [sys.executable, "-c", SLOW, *super().command()[1:]]
+
+
+def test_a_host_with_a_slow_disk_stops_cleanly_under_load_and_loses_nothing(host: HostProcess) -> None:
+    slow = SlowHost(host.app, host.db, host.port, output=host.output)
+    slow.start()
+    try:
+        begun = [slow.post(f"{slow.webhook}/orchestrators/fans_out/i{number}") for number in range(20)]
+        assert [answer.status for answer in begun] == [202] * 20
+        assert slow.get("/api/page").text == "a page"
+        assert slow.interrupt() == 0
+    finally:
+        slow.stop()
+    assert "Traceback" not in slow.log()
+    slow.start()
+    try:
+        assert [slow.output_of(f"i{number}") for number in range(20)] == [FANNED_OUT] * 20
+        assert slow.interrupt() == 0
+    finally:
+        slow.stop()
+    assert "Traceback" not in slow.log()
+    assert_sound(slow.db)
+
+
+class HeldConnection(sqlite3.Connection):
+    """Waits with each commit that has something to write, and counts them.
+
+    Attributes:
+        may_commit: What it waits for.
+        pause: How long each takes beside that, in seconds.
+        commits: How many there were.
+    """
+
+    may_commit: threading.Event
+    pause = 0.0
+    commits: int
+    _written = 0
+
+    def execute(self, sql: str, *parameters: Any) -> sqlite3.Cursor:
+        if sql == "COMMIT" and self.total_changes != self._written:
+            HeldConnection.commits += 1
+            self.may_commit.wait(PATIENCE)
+            time.sleep(self.pause)
+            self._written = self.total_changes
+        return super().execute(sql, *parameters)
+
+
+@pytest.fixture
+def disk_moves(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """The disk of what opens a database from now on: it stands still while this is not set."""
+    HeldConnection.may_commit, HeldConnection.commits = threading.Event(), 0
+    HeldConnection.may_commit.set()
+    monkeypatch.setattr(sqlite3, "connect", partial(sqlite3.connect, factory=HeldConnection))
+    yield HeldConnection.may_commit
+    HeldConnection.may_commit.set()
+
+
+async def test_a_host_whose_disk_stands_still_serves_pages_and_goes_on_where_it_stood(
+    app: Path, disk_moves: threading.Event
+) -> None:
+    async with run_host(app, app / "x.db") as host:
+        disk_moves.clear()
+        base = "/runtime/webhooks/durabletask"
+        begun = [asyncio.create_task(host.post(f"{base}/orchestrators/fans_out/i{number}")) for number in range(100)]
+        for _ in range(20):
+            assert (await host.get("/api/page")).text == "a page"
+        assert (await host.get("/admin/host/ping")).status == 200
+        assert not any(task.done() for task in begun), "a start was confirmed before it was on disk"
+        disk_moves.set()
+        assert [(await task).status for task in begun] == [202] * 100
+        for number in range(100):
+            instance = await host.local.scheduler.wait_for_completion(f"i{number}", PATIENCE)
+            assert instance is not None
+            assert (instance.status, json.loads(instance.output or "")) == ("Completed", FANNED_OUT)
+
+
+async def test_a_slow_disk_has_more_done_by_each_commit(
+    app: Path, monkeypatch: pytest.MonkeyPatch, disk_moves: threading.Event
+) -> None:
+    """100 instances with 10 activities each are 1,400 things to commit: starts, turns and results."""
+    assert disk_moves.is_set()
+    async with run_host(app, app / "x.db") as host:
+        monkeypatch.setattr(HeldConnection, "pause", 0.1)
+        scheduler = host.local.scheduler
+        await asyncio.gather(*(scheduler.start_instance("fans_out", None, f"i{number}") for number in range(100)))
+        for number in range(100):
+            instance = await scheduler.wait_for_completion(f"i{number}", PATIENCE)
+            assert instance is not None
+            assert (instance.status, json.loads(instance.output or "")) == ("Completed", FANNED_OUT)
+        assert HeldConnection.commits < 140
