@@ -199,6 +199,18 @@ class TestStatus:
         assert (answer.status, answer.json["output"]) == (200, {"ok": True})
         assert not {"Location", "Retry-After"} & answer.headers.keys()
 
+    async def test_numbers_that_json_does_not_have_are_shown_as_texts(self, host: Host, instance_id: str) -> None:
+        """As recorded: nothing but Python reads NaN."""
+        await begin(host, "waits", instance_id, b"[NaN, 1.5, -1e999]")
+        sent = await host.post(
+            f"{API}/instances/{instance_id}/raiseEvent/go", b'{"a": [Infinity]}', {"Content-Type": "application/json"}
+        )
+        assert sent.status == 202
+        await reach(host, instance_id, "Completed")
+        answer = (await status(host, instance_id, "?showHistory=true&showHistoryOutput=true")).json
+        assert (answer["input"], answer["output"]) == (["NaN", 1.5, "-Infinity"], {"got": {"a": ["Infinity"]}})
+        assert answer["historyEvents"][-1]["Result"] == {"got": {"a": ["Infinity"]}}
+
     async def test_the_input_can_be_left_out(self, host: Host, instance_id: str) -> None:
         await begin(host, "child", instance_id, b"[1]")
         await reach(host, instance_id, "Completed")

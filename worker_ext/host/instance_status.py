@@ -5,6 +5,8 @@ Source: durable-functions JSON protocol, section on the status object; recording
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -21,6 +23,8 @@ _OPENING = {
     "SubOrchestrationInstanceCompleted": "SubOrchestrationInstanceCreated",
     "SubOrchestrationInstanceFailed": "SubOrchestrationInstanceCreated",
 }
+# Numbers that JSON does not have, and those that are too great.
+_NO_NUMBER = re.compile(r"NaN|Infinity|\d[eE]\+?\d{3}|\d{309}")
 _MARKERS = frozenset({"OrchestratorStarted", "OrchestratorCompleted"})
 _DROPPED = {
     "": ("EventId", "IsPlayed", "TaskScheduledId", "TimerId"),
@@ -34,15 +38,33 @@ _STATUS_NAMES = {
 
 
 def shown_value(text: str | None) -> JSON:
-    """A stored text as the API shows it: as JSON, as the text itself where it is not JSON, blank as `""`."""
+    """A stored text as the API shows it: as JSON, as the text itself where it is not JSON, blank as `""`.
+
+    Numbers that JSON does not have are shown as texts: `"NaN"`, `"Infinity"`, `"-Infinity"`.
+    """
     if text is None:
         return None
     if not text.strip():
         return ""
     try:
-        return decode_json(text)
+        value = decode_json(text)
     except ValueError:
         return text
+    return _in_words(value) if _NO_NUMBER.search(text) else value
+
+
+def _in_words(value: JSON) -> JSON:
+    match value:
+        case float() if math.isnan(value):
+            return "NaN"
+        case float() if math.isinf(value):
+            return "Infinity" if value > 0 else "-Infinity"
+        case list():
+            return [_in_words(item) for item in value]
+        case dict():
+            return {name: _in_words(item) for name, item in value.items()}
+        case _:
+            return value
 
 
 def shown_history(
