@@ -76,7 +76,7 @@ async def test_a_token_is_kept_until_it_is_about_to_end(site: Site, sender: Http
     assert (len(site.asked), site.seen) == (1, ["Bearer secret"] * 2)
 
 
-@pytest.mark.parametrize("expires_on", [None, "soon", int(time.time()) + 60])
+@pytest.mark.parametrize("expires_on", [None, "soon", pytest.param(int(time.time()) + 60, id="in a minute")])
 async def test_a_token_that_ends_soon_is_not_kept(site: Site, sender: HttpSender, expires_on: Any) -> None:
     site.answer = {"access_token": "secret", "expires_on": expires_on}
     await send(sender, site)

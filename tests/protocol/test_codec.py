@@ -41,6 +41,9 @@ class Parcel:
         self.weight = weight
         self.inner = inner
 
+    def __repr__(self) -> str:
+        return f"Parcel({self.weight})"
+
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Parcel) and (self.weight, self.inner) == (other.weight, other.inner)
 
