@@ -1,10 +1,15 @@
 """Settings and fixtures that every test may use."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from contract_fixtures import forgets_the_file_of_faults, keeps_to_the_contract  # noqa: F401
 from hypothesis import HealthCheck, settings
+from opentelemetry import trace
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 # A machine that is busy must not fail a property, and the same commit must give the same examples.
 settings.register_profile(
@@ -20,3 +25,13 @@ pytest.register_assert_rewrite("recordings")
 def repository() -> Path:
     """The root of the checkout the tests lie in, which is not where `worker_ext` is imported from under tox."""
     return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture
+def exporter(monkeypatch: pytest.MonkeyPatch) -> Iterator[InMemorySpanExporter]:
+    """What a provider is given that stands for the app's, for the time of the test."""
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", provider)
+    yield exporter
+    provider.shutdown()

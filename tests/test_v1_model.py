@@ -1,12 +1,16 @@
 """`Orchestrator` and `Entity`: what `create` gives workers, and running one turn by hand."""
 
+import asyncio
 import inspect
 import json
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import pytest
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 import worker_ext as df
 from worker_ext.errors import AppError, PayloadError
@@ -84,3 +88,84 @@ def test_an_operation_that_is_none_is_refused() -> None:
 def test_what_is_no_function_is_refused(kind: Any) -> None:
     with pytest.raises(AppError, match="which is no function with a name"):
         kind.create("main")
+
+
+# ---------------------------------------------------------------- activities
+
+
+@dataclass
+class Order:
+    items: list[str]
+    due: date | None = None
+
+
+def pack(order: Order, context: Any = None) -> Order:
+    assert isinstance(order, Order)
+    return Order(sorted(order.items), order.due)
+
+
+async def pack_later(order: Order) -> Order:
+    return pack(order)
+
+
+def main(order: Order) -> int:
+    return len(order.items)
+
+
+class TestActivities:
+    """`Activity.create` gives an activity of the v1 model what the decorator gives one of the v2 model."""
+
+    def test_the_input_is_read_as_its_annotation_says(self) -> None:
+        created: Any = df.Activity.create(pack)
+        made = created(order={"items": ["b", "a"], "due": "2026-01-02"}, context=None)
+        assert made == Order(["a", "b"], date(2026, 1, 2))
+
+    def test_so_is_that_of_a_coroutine_function(self) -> None:
+        created: Any = df.Activity.create(pack_later)
+        assert inspect.iscoroutinefunction(created)
+        assert asyncio.run(created(order={"items": ["b", "a"]})) == Order(["a", "b"])
+
+    def test_what_is_no_such_value_is_refused_with_its_place(self) -> None:
+        created: Any = df.Activity.create(pack)
+        with pytest.raises(PayloadError, match=r"\$\.items\[1\]: Expected `str`, got `int`"):
+            created(order={"items": ["a", 1]})
+
+    def test_a_test_calls_it_with_a_value_of_the_type(self) -> None:
+        assert df.Activity.create(pack)(Order(["b", "a"])) == Order(["a", "b"])
+
+    def test_the_annotation_of_its_input_is_hidden_from_workers_and_no_other(self) -> None:
+        created = df.Activity.create(pack)
+        assert list(inspect.signature(created).parameters) == ["order", "context"]
+        assert created.__annotations__ == {"context": Any}
+        assert inspect.getfile(created) == __file__
+
+    def test_the_parameter_of_the_input_can_be_named(self) -> None:
+        def weigh(context: Any, order: Order) -> int:
+            return len(order.items)
+
+        created: Any = df.Activity.create(weigh, input_name="order")
+        assert created(context=None, order={"items": ["a"]}) == 1
+
+    @pytest.mark.parametrize(
+        "function, options, name",
+        [(pack, {}, "pack"), (main, {}, "tests"), (main, {"name": "weigh_order"}, "weigh_order")],
+    )
+    def test_its_runs_have_a_span_of_its_name(
+        self, function: Any, options: Any, name: str, exporter: InMemorySpanExporter
+    ) -> None:
+        created: Any = df.Activity.create(function, **options)
+        created(order={"items": []})
+        assert [span.name for span in exporter.get_finished_spans()] == [f"activity:{name}"]
+
+    @pytest.mark.parametrize(
+        "make, message",
+        [
+            (lambda: df.Activity.create("pack"), "Activity.create was given 'pack', which is no function with a name"),  # type: ignore[arg-type]
+            (lambda: df.Activity.create(lambda: 1), "'<lambda>', which takes no argument"),
+            (lambda: df.Activity.create(pack, input_name="item"), "the parameters of 'pack' are (order, context)"),
+        ],
+    )
+    def test_misuse_says_what_was_expected(self, make: Callable[[], Any], message: str) -> None:
+        with pytest.raises(AppError) as caught:
+            make()
+        assert message in str(caught.value)

@@ -39,9 +39,10 @@ if typing.TYPE_CHECKING:
     from worker_ext.protocol.entity import EntityId
     from worker_ext.replacement import DurableFunctionsCompatibilityWarning, replace_durable_functions
     from worker_ext.sync_client import SyncDurableOrchestrationClient
-    from worker_ext.v1_model import Entity, Orchestrator
+    from worker_ext.v1_model import Activity, Entity, Orchestrator
 
 __all__ = [
+    "Activity",
     "AppError",
     "Blueprint",
     "ClientError",
@@ -101,7 +102,7 @@ _NAMES = {
     "worker_ext.protocol.entity": ("EntityId",),
     "worker_ext.replacement": ("DurableFunctionsCompatibilityWarning", "replace_durable_functions"),
     "worker_ext.sync_client": ("SyncDurableOrchestrationClient",),
-    "worker_ext.v1_model": ("Entity", "Orchestrator"),
+    "worker_ext.v1_model": ("Activity", "Entity", "Orchestrator"),
 }
 _HOMES = {name: module for module, names in _NAMES.items() for name in names}
 

@@ -6,22 +6,28 @@
     main = df.Orchestrator.create(orchestrator)
 
 What `create` returns is what the decorators of the v2 model install: a plain function whose one parameter is called
-`context`, as the binding in `function.json` must be. Activities are the user's own functions; a client function takes
-the binding's text (`starter: str`) and makes a `DurableOrchestrationClient(starter)` of it.
+`context`, as the binding in `function.json` must be. An activity may be the user's own function, which gets its input
+as JSON has it, or be made by `Activity.create`: then its input is read as its annotation says, and its runs are traced.
+A client function takes the binding's text (`starter: str`) and makes a `DurableOrchestrationClient(starter)` of it.
 """
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from worker_ext import converters, decorators
+from worker_ext import converters, decorators, payloads
 from worker_ext.errors import AppError
 
 if TYPE_CHECKING:
     from worker_ext.context import DurableOrchestrationContext
     from worker_ext.entity import DurableEntityContext
     from worker_ext.handlers import EntityFunction, OrchestratorFunction
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 BINDING = "context"
 """The name that the trigger has in function.json."""
@@ -101,6 +107,46 @@ class Entity:
         _check_is_function(fn, "Entity")
         converters.register()
         return decorators.entity_function(fn, BINDING)
+
+
+class Activity:
+    """An activity of the v1 programming model, with typed input and a span: `main = Activity.create(function)`."""
+
+    @staticmethod
+    def create(fn: Callable[P, R], *, input_name: str | None = None, name: str | None = None) -> Callable[P, R]:
+        """Makes the function that the host calls.
+
+        Args:
+            fn: The user's function, `def` or `async def`.
+            input_name: The parameter that takes the input, which the trigger in function.json is named after; by
+                default the first one.
+            name: What traces call the activity: the folder of its function.json. By default the function's name, or
+                that of the folder it stands in where it is called `main`.
+
+        Raises:
+            AppError: It is no function, or has no such parameter.
+        """
+        _check_is_function(fn, "Activity")
+        parameters = list(payloads.signature_of(fn).parameters)
+        if not parameters:
+            raise AppError(
+                f"Activity.create was given {fn.__name__!r}, which takes no argument. Give it a parameter for the "
+                "input, and its name to the activityTrigger in function.json"
+            )
+        chosen = input_name or parameters[0]
+        if chosen not in parameters:
+            raise AppError(
+                f"Activity.create was given input_name={input_name!r}, and the parameters of {fn.__name__!r} are "
+                f"({', '.join(parameters)}). Name the one that the activityTrigger in function.json is named after"
+            )
+        converters.register()
+        main: Callable[P, R] = decorators.activity_function(fn, chosen, name or _activity_name(fn))
+        return main
+
+
+def _activity_name(fn: Callable[..., Any]) -> str:
+    code = getattr(inspect.unwrap(fn), "__code__", None)
+    return Path(code.co_filename).parent.name if code is not None and fn.__name__ == "main" else fn.__name__
 
 
 def _check_is_function(fn: object, maker: str) -> None:

@@ -5,7 +5,7 @@ What a worker is given for a function is never the user's function but a plain o
 
 from worker_ext.decorators.durable_app import Blueprint, DFApp, DurableFunction
 from worker_ext.decorators.metadata import ActivityTrigger, DurableClient, EntityTrigger, OrchestrationTrigger
-from worker_ext.decorators.wrappers import entity_function, orchestrator_function
+from worker_ext.decorators.wrappers import activity_function, entity_function, orchestrator_function
 
 __all__ = [
     "ActivityTrigger",
@@ -15,6 +15,7 @@ __all__ = [
     "DurableFunction",
     "EntityTrigger",
     "OrchestrationTrigger",
+    "activity_function",
     "entity_function",
     "orchestrator_function",
 ]

@@ -48,12 +48,12 @@ import worker_ext as df
 
 main = df.Entity.create(work.{name})
 """
-# A worker refuses such an annotation, and in this model nothing stands between it and the function.
-_TOTAL = """
+# A worker refuses the annotation `list[int] | None`, unless something stands between it and the function.
+_TYPED_ACTIVITY = """
 import work
+import worker_ext as df
 
-def main(numbers):
-    return work.total(numbers)
+main = df.Activity.create(work.{name})
 """
 
 FUNCTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
@@ -72,7 +72,7 @@ FUNCTIONS: dict[str, tuple[list[dict[str, Any]], str]] = {
         _FROM_QUEUE,
     ),
     "about": (_http("about"), _ACTIVITY.format(name="about")),
-    "total": ([_binding("numbers", "activityTrigger")], _TOTAL),
+    "total": ([_binding("numbers", "activityTrigger")], _TYPED_ACTIVITY.format(name="total")),
     **{
         name: ([_binding("context", "orchestrationTrigger")], _ORCHESTRATOR.format(name=name))
         for name in ("everything", "fails", "fails_at_once", "adds_up", "in_asyncio")
