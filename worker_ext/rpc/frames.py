@@ -30,7 +30,7 @@ LONGEST_FIRST = 1 << 16
 """Bytes at most of the first message that a server is sent: what else connects to a port is not waited for."""
 
 # What is in the system's buffers cannot be overtaken any more; left alone they grow to megabytes of log records.
-_SOCKET_BUFFER = 1 << 17
+_SOCKET_BUFFER = 1 << 19
 
 # How many messages are read in one step of the loop where more of them wait, lest a storm of log records stop all else.
 _BURST = 50
