@@ -154,6 +154,13 @@ class TestRefusals:
             "the worker ended with exit code 7 before it had loaded the app:\n  last words"
         )
 
+    def test_a_setting_that_its_worker_refuses(self, app: Path) -> None:
+        (app / "local.settings.json").write_text('{"Values": {"PYTHON_THREADPOOL_THREAD_COUNT": "many"}}')
+        assert refusal(app, "--port", "0", "--db", ":memory:") == (
+            "the worker ended with exit code 1 before it had loaded the app:\n  worker_ext.worker: error: the setting "
+            "PYTHON_THREADPOOL_THREAD_COUNT must be a whole number of threads, not 'many'"
+        )
+
     def test_a_host_json_that_is_not_json(self, app: Path) -> None:
         (app / "host.json").write_text('{\n  "version" "2.0"\n}\n')
         assert refusal(app).startswith(f"{app}/host.json:2:13: not valid JSON: ")
@@ -239,6 +246,13 @@ class TestStart:
         (host.app / "host.json").write_text('{"version": "2.0", "bogus": 1}')
         host.start()
         assert any("host.json: bogus: unknown setting, not used" in line for line in host.output)
+
+    def test_functions_that_host_json_names_and_the_app_does_not_have_are_named(self, host: Command) -> None:
+        (host.app / "host.json").write_text('{"version": "2.0", "functions": ["walks", "Walks", "gone"]}')
+        host.start()
+        assert host.listed() == ["walks: orchestrationTrigger"]
+        said = "host.json: functions names Walks, gone, which the app does not have."
+        assert any(line.endswith(said) for line in host.output)
 
 
 class TestLogs:

@@ -339,6 +339,16 @@ class TestLocalSettings:
         [
             ({"IsEncrypted": True}, "IsEncrypted is true. Decrypt it with `func settings decrypt` first"),
             ({"Values": {"A": {}}}, "Values.A: expected text, found {}"),
+            (
+                {"Values": {"A=B": "x"}},
+                "Values: expected names that environment variables can have, without '=', found 'A=B'",
+            ),
+            (
+                {"Values": {"A\0": "x"}},
+                "Values: expected names that environment variables can have, without '=', found 'A\\x00'",
+            ),
+            ({"Values": {"": 1}}, "Values: expected names that environment variables can have, without '=', found ''"),
+            ({"Values": {"A": "\0"}}, "Values.A: expected a text that an environment variable can have, found a NUL"),
             ({"Host": {"LocalHttpPort": 70000}}, "Host.LocalHttpPort: expected `int` <= 65535, found 70000"),
         ],
     )

@@ -99,7 +99,9 @@ def _announce(host: LocalHost) -> None:
         console.line(f"Keys:      asked for; they are in {host.keys_file}")
     console.line()
     functions = host.workers.catalog.functions
-    if not functions:
+    if missing := (host.settings.functions or frozenset()) - {function.name for function in functions}:
+        console.warning(f"host.json: functions names {', '.join(sorted(missing))}, which the app does not have.")
+    elif not functions:
         console.warning("The app has no functions. Are they on a Blueprint that was never registered?")
     _list_functions(host, functions)
     console.line("Press Ctrl-C to stop.")

@@ -326,8 +326,21 @@ def _app_settings(path: Path, values: Mapping[str, Any]) -> dict[str, str]:
     for name, value in values.items():
         if isinstance(value, dict | list):
             raise HostError(f"{path}: Values.{name}: expected text, found {json.dumps(value)[:80]}")
-    texts = {name: value if isinstance(value, str) else json.dumps(value) for name, value in values.items()}
-    return {name: text for name, text in texts.items() if values[name] is not None}
+    texts = {
+        name: value if isinstance(value, str) else json.dumps(value)
+        for name, value in values.items()
+        if value is not None
+    }
+    for name, text in texts.items():
+        if not name or "=" in name or "\0" in name:
+            raise HostError(
+                f"{path}: Values: expected names that environment variables can have, without '=', found {name!r}"
+            )
+        if "\0" in text:
+            raise HostError(
+                f"{path}: Values.{name}: expected a text that an environment variable can have, found a NUL"
+            )
+    return texts
 
 
 # ---------------------------------------------------------------- names and types

@@ -146,11 +146,12 @@ class WorkerProcess:
 
     def _show_output(self, line: str) -> None:
         if line.startswith(_SYSTEM_LOG):
-            self._console.log("debug", line.removeprefix(_SYSTEM_LOG).lstrip(": "))
+            self._console.log("debug", _without_mark(line))
         else:
             self._console.log("info", line)
 
     def _show_error(self, line: str) -> None:
+        line = _without_mark(line)
         self.errors.append(line)
         self._console.log(_level(line), line)
 
@@ -181,6 +182,11 @@ def worker_environment(
     if config.directory is not None:
         own["FUNCTIONS_WORKER_DIRECTORY"] = str(config.directory)
     return {name: value for name, value in (defaults | dict(environment) | own).items() if name not in _STRIPPED}
+
+
+def _without_mark(line: str) -> str:
+    """A line without what tells the worker's own lines from those of the app."""
+    return line.removeprefix(_SYSTEM_LOG).lstrip(": ") if line.startswith(_SYSTEM_LOG) else line
 
 
 def _level(line: str) -> Level:
