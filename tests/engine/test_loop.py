@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import contextvars
 import gc
+import io
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from concurrent.futures import Future as ThreadFuture
@@ -232,6 +233,19 @@ class TestBranches:
         first, second = (replay(orchestrator, begun()).output for _ in range(2))
         assert first == second
         assert first[:2] == [True, True]
+
+    def test_a_call_has_whatever_a_task_of_asyncio_has(self) -> None:
+        async def orchestrator(context: Context) -> Any:
+            call = asyncio.create_task(context.call_activity("A"), name="call")
+            missing = {name for name in dir(asyncio.Task) if not name.startswith("_") and not hasattr(call, name)}
+            printed = io.StringIO()
+            call.print_stack(file=printed)
+            context_of: Any = getattr(call, "get_context", contextvars.copy_context)  # asyncio's is of Python 3.12
+            told = [call.get_name(), call.cancelling(), call.get_stack(), printed.getvalue()]
+            return [sorted(missing), told, isinstance(context_of(), contextvars.Context), await call]
+
+        history = begun().scheduled("A", 0).batch().completed(0, 1)
+        assert replay(orchestrator, history).output == [[], ["call", 0, [], ""], True, 1]
 
     def test_shield_keeps_the_call_when_its_waiter_is_cancelled(self) -> None:
         async def orchestrator(context: Context) -> Any:
@@ -843,6 +857,18 @@ class TestWhatHasNoMeaning:
 
         assert "outside an `async def` orchestrator" in str(replay(orchestrator, begun()).error)
 
+    def test_a_task_of_another_instance_or_turn_is_named(self) -> None:
+        tasks: list[df.Task] = []
+
+        async def orchestrator(context: Context) -> Any:
+            tasks.append(context.call_activity("A"))
+            await tasks[0]
+
+        assert replay(orchestrator, begun()).error is None
+        error = replay(orchestrator, begun()).error
+        assert isinstance(error, df.OrchestratorError)
+        assert "belongs to another orchestration instance, or to an earlier turn" in str(error)
+
     def test_a_host_without_compounds_is_named_with_the_version_it_needs(self) -> None:
         async def orchestrator(context: Context) -> Any:
             await context.call_activity("A")
@@ -1020,11 +1046,12 @@ class TestTurns:
         assert "Catch Exception instead" in str(replay(careless, history).error)
         gc.collect()
 
-    def test_an_attempt_to_end_the_process_fails_the_orchestrator(self) -> None:
+    def test_an_attempt_to_end_the_process_fails_the_orchestrator(self, caplog: pytest.LogCaptureFixture) -> None:
         async def orchestrator(context: Context) -> Any:
             sys.exit(3)
 
         assert "SystemExit(3)" in str(replay(orchestrator, begun()).error)
+        assert caplog.messages == []
 
     def test_it_runs_in_a_thread_without_a_loop(self) -> None:
         with ThreadPoolExecutor(1) as pool:

@@ -13,7 +13,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
-from typing import TYPE_CHECKING, Any
+from contextvars import Context, copy_context
+from typing import TYPE_CHECKING, Any, TextIO
 
 from worker_ext.engine.tasks import Task
 from worker_ext.errors import PayloadError
@@ -176,7 +177,8 @@ class Waiter(Follower):
 class CallFuture(Follower):
     """A durable task as an asyncio task: it is started when the loop gets to it, as a coroutine would be.
 
-    They are made by the thousand: what most of them do not need is filled in when it is asked for.
+    They are made by the thousand: what most of them do not need is filled in when it is asked for, and
+    `asyncio.all_tasks()`, which would have to be told of each, has the tasks of coroutines alone.
     """
 
     _number: int | None = None
@@ -227,6 +229,13 @@ class CallFuture(Follower):
     def get_stack(self, *, limit: int | None = None) -> list[Any]:
         """No frames: no code runs for it."""
         return []
+
+    def print_stack(self, *, limit: int | None = None, file: TextIO | None = None) -> None:
+        """Prints nothing: no code runs for it."""
+
+    def get_context(self) -> Context:
+        """The context of whoever asks: no code runs for it in any other."""
+        return copy_context()
 
     def cancelling(self) -> int:
         """How many requests to cancel it are pending."""

@@ -212,7 +212,9 @@ class DurableLoop(asyncio.AbstractEventLoop):
     def tell_unhandled(self) -> None:
         """Tells `on_unhandled` of every error that nobody has awaited: all code has ended."""
         for task in self._take_failed():
-            self.call_exception_handler({"message": "a task failed", "exception": task.exception(), "future": task})
+            error = task.exception()
+            if not isinstance(error, SystemExit | KeyboardInterrupt):  # asyncio raises these where the loop is run
+                self.call_exception_handler({"message": "a task failed", "exception": error, "future": task})
 
     def _take_failed(self) -> list[LoopTask]:
         """The tasks whose errors nobody has asked for, and somebody still could."""

@@ -14,6 +14,7 @@ Source: durable-functions JSON protocol, composite tasks, timers, retry algorith
 from __future__ import annotations
 
 from asyncio import CancelledError
+from asyncio import _get_running_loop as get_running_loop
 from collections.abc import Callable, Generator, Sequence
 from datetime import datetime
 from enum import Enum
@@ -138,10 +139,7 @@ class Task(_Awaited[T_co]):
     def __await__(self) -> Generator[Any, Any, T_co]:
         loop = self.schedule.loop
         if loop is None:
-            raise OrchestratorError(
-                "a task was awaited outside an `async def` orchestrator. In a generator yield it: "
-                "`result = yield context.call_activity(...)`"
-            )
+            raise _awaited_elsewhere()
         return loop.wait_for(self).__await__()
 
     def __hash__(self) -> int:
@@ -237,6 +235,19 @@ class Task(_Awaited[T_co]):
     def listed(self) -> bool:
         """Whether the action list already has everything this task consists of."""
         raise NotImplementedError
+
+
+def _awaited_elsewhere() -> OrchestratorError:
+    if not hasattr(get_running_loop(), "schedule"):  # which the loop of orchestrators has
+        return OrchestratorError(
+            "a task was awaited outside an `async def` orchestrator. In a generator yield it: "
+            "`result = yield context.call_activity(...)`"
+        )
+    return OrchestratorError(
+        "a task was awaited that belongs to another orchestration instance, or to an earlier turn of this one: a "
+        "context and its tasks last for one turn. Keep neither in a global or on a class, and use the context that the "
+        "orchestrator is given"
+    )
 
 
 class Leaf(Task[T_co]):
