@@ -247,6 +247,41 @@ class TestBranches:
         history = begun().scheduled("A", 0).batch().completed(0, 1)
         assert replay(orchestrator, history).output == [[], ["call", 0, [], ""], True, 1]
 
+    def test_sets_of_gathers_iterate_in_the_order_in_which_they_were_first_used(self) -> None:
+        async def orchestrator(context: Context) -> Any:
+            gathers = [asyncio.gather(context.call_activity("A"), context.call_activity("A")) for _ in range(9)]
+            done, _ = await asyncio.wait(gathers)
+            return [gathers.index(gather) for gather in done]
+
+        history = begun()
+        for i in range(18):
+            history.scheduled("A", i)
+        history.batch()
+        for i in range(18):
+            history.completed(i)
+        kept, orders = [], set()
+        for i in range(20):
+            orders.add(tuple(replay(orchestrator, history).output))
+            kept.append([bytearray(size) for size in range(1, 50 * i, 7)])  # so that nothing has its address again
+        assert len(orders) == 1
+
+    async def test_gathers_of_other_loops_hash_as_ever(self) -> None:
+        gather = asyncio.gather(asyncio.sleep(0), asyncio.sleep(0))
+        assert hash(gather) == object.__hash__(gather)
+        assert await asyncio.wait([gather]) == ({gather}, set())
+
+    @pytest.mark.parametrize("make", [asyncio.Future, lambda: asyncio.Task(asyncio.sleep(0))], ids=["future", "task"])
+    def test_wait_refuses_futures_in_no_order(self, make: Callable[[], asyncio.Future[Any]]) -> None:
+        async def orchestrator(context: Context) -> Any:
+            futures = [make(), make()]
+            for future in futures:
+                future.cancel()
+            await asyncio.wait(futures)
+
+        error = replay(orchestrator, begun()).error
+        assert isinstance(error, df.OrchestratorError)
+        assert "asyncio.get_running_loop().create_future()" in str(error)
+
     def test_shield_keeps_the_call_when_its_waiter_is_cancelled(self) -> None:
         async def orchestrator(context: Context) -> Any:
             call = asyncio.create_task(context.call_activity("A"))

@@ -1,9 +1,12 @@
-"""asyncio.as_completed of coroutines, started in the order in which they were given.
+"""Sets of asyncio's own making: asyncio.as_completed of coroutines, started in the order in which they were given.
 
 `as_completed` puts what it is given into a set before it starts anything. Durable tasks and asyncio's tasks have
 numbers here and come out of a set in the same order on every replay; coroutines hash by their address and do not. So
 when `as_completed` asks the loop for its first task, the loop starts all of them, in the order of the caller's list,
 which it finds in the frame of `as_completed`.
+
+`wait` gives sets of what it was given. Futures that code makes past the loop (`asyncio.Future()`) hash by their address
+too, and a set of them is refused.
 """
 
 from __future__ import annotations
@@ -32,11 +35,17 @@ STARTS = _code("_ensure_future") or _code("ensure_future")
 GATHER = _code("gather")
 """What most often does, and starts everything in the order of its arguments."""
 
+WAITS = _code("_wait")
+"""What asks for a future on behalf of asyncio.wait."""
+
 _CALLER = _code("_AsCompletedIterator", "__init__") or _code("as_completed")
 """What runs as_completed: a generator before Python 3.13, an iterator since."""
 
 _DEPTH = 3
 """How far up the stack it can be: ensure_future has two frames, and the set's comprehension one, before Python 3.12."""
+
+
+_BY_ADDRESS: Any = object.__hash__
 
 
 class StartOrder:
@@ -79,6 +88,24 @@ class StartOrder:
         """Lets go of the last call of `as_completed`."""
         self._frame = None
         self._started.clear()
+
+
+def check_order(frame: FrameType) -> None:
+    """Looks at the set that `asyncio.wait` waits for.
+
+    Args:
+        frame: The frame of `WAITS`.
+
+    Raises:
+        OrchestratorError: It has members that hash by their address.
+    """
+    given = frame.f_locals["fs"]
+    if len(given) > 1 and any(type(member).__hash__ is _BY_ADDRESS for member in given):
+        raise OrchestratorError(
+            "asyncio.wait was given futures that were made past the loop, and would give sets of them whose order "
+            "differs from replay to replay. Make futures with `asyncio.get_running_loop().create_future()`, and tasks "
+            "with `asyncio.create_task(...)`"
+        )
 
 
 def _caller(frame: FrameType | None) -> FrameType | None:

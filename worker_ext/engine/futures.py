@@ -6,12 +6,14 @@ order of such a set would differ from replay to replay. Here every task and futu
 A coroutine that awaits a durable task really waits on a plain future, which asyncio takes the short way with.
 Cancelling its task lets go of the durable task as well. Where asyncio would cancel that future without asking the
 task, it is a `Waiter`, which lets go by itself. A `CallFuture` is a durable task that was made an asyncio task
-(`create_task`, `gather`, `wait_for`, ...): it needs no coroutine of its own.
+(`create_task`, `gather`, `wait_for`, ...): it needs no coroutine of its own. What `gather` gives is of a class of
+asyncio's own, which is given such a hash as well; on other loops it hashes as ever.
 """
 
 from __future__ import annotations
 
 import asyncio
+from asyncio import tasks as asyncio_tasks
 from collections.abc import Coroutine, Generator
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, TextIO
@@ -90,6 +92,18 @@ class LoopFuture(asyncio.Future[Any]):
         if self._loop.is_closed():
             self._loop.end_code()
         return super().__await__()
+
+
+def _number_of_gathering(future: Any) -> int:
+    """The hash of what asyncio.gather gives."""
+    number: int | None = getattr(future, "_number", None)
+    if number is None:
+        next_number = getattr(future.get_loop(), "next_number", None)
+        number = future._number = object.__hash__(future) if next_number is None else next_number()
+    return number
+
+
+asyncio_tasks._GatheringFuture.__hash__ = _number_of_gathering  # type: ignore[attr-defined]  # asyncio's own
 
 
 def take_outcome(future: asyncio.Future[Any], task: Task) -> None:

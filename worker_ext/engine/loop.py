@@ -24,7 +24,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import ReferenceType, ref
 
-from worker_ext.engine.as_completed import GATHER, STARTS, StartOrder
+from worker_ext.engine.as_completed import GATHER, STARTS, WAITS, StartOrder, check_order
 from worker_ext.engine.futures import CallFuture, LoopFuture, LoopTask, Relay, Waiter, take_outcome
 from worker_ext.engine.tasks import Leaf, Task, timer_until
 from worker_ext.errors import OrchestratorError
@@ -297,8 +297,11 @@ class DurableLoop(asyncio.AbstractEventLoop):
         """Makes a future."""
         if self._closed:
             self.end_code()
-        if sys._getframe(1).f_code is _SLEEP:  # which waits for it at once, so that no set ever holds it
+        frame = sys._getframe(1)
+        if frame.f_code is _SLEEP:  # which waits for it at once, so that no set ever holds it
             return asyncio.Future(loop=self)
+        if frame.f_code is WAITS:
+            check_order(frame)
         future = LoopFuture(loop=self)
         if len(self._futures) >= self._futures_before_sweep:
             self._futures = [kept for kept in self._futures if not kept.done()]
