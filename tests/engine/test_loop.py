@@ -1007,6 +1007,11 @@ class TestTurns:
                 await asyncio.gather(child("D"), *waits, shielded)
 
     @staticmethod
+    async def gathers_of_gathers(context: Context) -> Any:
+        calls = asyncio.gather(context.call_activity("A"), context.call_activity("B"))
+        await asyncio.gather(asyncio.gather(calls, asyncio.sleep(9)), asyncio.sleep(5))
+
+    @staticmethod
     async def fails(context: Context) -> Any:
         task = context.call_activity("A")
         await task
@@ -1015,6 +1020,7 @@ class TestTurns:
         "orchestrator, history",
         [
             (everything, begun()),
+            (gathers_of_gathers, begun()),
             (fails, begun().scheduled("A", 0).batch().failed(0)),
             (TestBranches.two_chains, two_started().batch().completed(0)),
         ],

@@ -63,11 +63,20 @@ class LoopTask(asyncio.Task[Any]):
         """Ends the task without running it: its coroutine has been closed."""
         waits_for = self._fut_waiter  # type: ignore[attr-defined]  # asyncio's own, in its C and its Python form
         if waits_for is not None:
-            asyncio.Future.cancel(waits_for)
-            for future in (waits_for, *getattr(waits_for, "_children", ())):
-                _forget_waiters(future)
+            _end(waits_for)
         asyncio.Future.cancel(self)
         _forget_waiters(self)
+
+
+def _end(future: asyncio.Future[Any]) -> None:
+    """Ends what a task waits for; a gather keeps a circle of references until it has ended, and so do those in it."""
+    asyncio.Future.cancel(future)
+    _forget_waiters(future)
+    for child in getattr(future, "_children", ()):
+        if hasattr(child, "_children"):
+            _end(child)
+        else:
+            _forget_waiters(child)
 
 
 def _forget_waiters(future: asyncio.Future[Any]) -> None:
