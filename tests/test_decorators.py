@@ -10,6 +10,7 @@ import json
 import traceback
 import typing
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from management_host import WEBHOOK, client_payload
 
 from worker_ext.client import DurableOrchestrationClient
 from worker_ext.decorators import Blueprint, DFApp, DurableFunction, inherited
+from worker_ext.entity_class import DurableEntity, operation
 from worker_ext.errors import AppError, OrchestrationFailedError
 
 if typing.TYPE_CHECKING:
@@ -235,6 +237,49 @@ def test_a_decorated_orchestrator_is_called_as_it_is_written(app: DFApp) -> None
     with pytest.raises(StopIteration) as end:
         generator.send("done")
     assert end.value.value == "DONE"
+
+
+def test_a_decorated_coroutine_function_is_awaited_with_whatever_plays_the_context(app: DFApp) -> None:
+    @app.orchestration_trigger(context_name="context")
+    async def ship(context: Any) -> str:
+        return f"{await context.call_activity('Pack')}!"
+
+    class Context:
+        @staticmethod
+        async def call_activity(name: str) -> str:
+            return f"{name}ed"
+
+    assert inspect.iscoroutinefunction(inspect.unwrap(ship))
+    assert asyncio.run(ship(Context())) == "Packed!"
+
+
+def test_a_decorated_entity_is_called_as_it_is_written(app: DFApp) -> None:
+    @app.entity_trigger(context_name="context")
+    def counter(context: Any, step: int = 1) -> int:
+        return int(context.get_input()) + step
+
+    class Context:
+        @staticmethod
+        def get_input() -> int:
+            return 2
+
+    assert [counter(Context()), counter(Context(), step=5)] == [3, 7]
+    assert str(inspect.signature(counter)) == "(context: 'Any', step: 'int' = 1) -> 'int'"
+
+
+def test_a_decorated_class_is_made_and_used_as_it_is_written(app: DFApp) -> None:
+    @app.entity_trigger()
+    @dataclass
+    class Counter(DurableEntity):
+        value: int = 0
+
+        @operation
+        def add(self, amount: int) -> int:
+            self.value += amount
+            return self.value
+
+    counter = Counter(2)
+    assert (counter.add(3), counter.value, isinstance(counter, DurableEntity)) == (5, 5, True)
 
 
 def test_a_function_with_a_client_is_called_with_whatever_plays_the_client(app: DFApp) -> None:
