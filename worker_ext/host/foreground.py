@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from worker_ext.errors import HostError
+from worker_ext.host import open_files
 from worker_ext.host.console import Console, ConsoleHandler
 from worker_ext.host.local_host import IN_MEMORY, LocalHost
 
@@ -33,6 +34,7 @@ def run(make_host: Callable[[], LocalHost], console: Console) -> int:
         console: Where all is shown.
     """
     logging.getLogger().addHandler(ConsoleHandler(console))
+    open_files.raise_limit()
     try:
         return asyncio.run(_run(make_host()))
     except HostError as error:
@@ -45,6 +47,7 @@ def run(make_host: Callable[[], LocalHost], console: Console) -> int:
 async def _run(host: LocalHost) -> int:
     for warning in host.settings.warnings:
         host.console.warning(warning)
+    asyncio.get_running_loop().set_exception_handler(open_files.Complaints(host.console))
     ending = asyncio.Event()
     _on_signals(lambda: _interrupt(host, ending))
     starting = asyncio.create_task(host.start())
