@@ -1,5 +1,6 @@
 """Settings and fixtures that every test may use."""
 
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ settings.register_profile(
     "worker_ext", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow], print_blob=True
 )
 settings.load_profile("worker_ext")
+
+# Shells start what runs in the background with Ctrl-C ignored, and all that is started from there inherits it.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A module with assertions of its own, which several tests share; before any of them imports it.
 pytest.register_assert_rewrite("recordings")
