@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from host_process import PATIENCE, descendants, free_port, wait_until
+
+from host_process import PATIENCE, descendants, free_port, is_free, wait_until
 
 pytestmark = pytest.mark.local_host("the README's commands start the local host")
 
@@ -110,16 +110,6 @@ class Server:
     def _serves(self) -> bool:
         assert self._shell.poll() is None, f"it ended with {self._shell.returncode}:\n{self.log()}"
         return f"http://localhost:{self._port}/api/orchestrators/{{functionName}}" in self.log()
-
-
-def is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", port))
-        except OSError:
-            return False
-    return True
 
 
 def generalized(text: str, port: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -242,10 +243,30 @@ def cli() -> list[str]:
 
 
 def free_port() -> int:
-    """A TCP port that is free now."""
+    """A TCP port that is free, and stays so: no other process of this test run has it, nor does the system give it."""
+    return next(filter(is_free, _ports))
+
+
+def _own_ports() -> Iterator[int]:
+    """Ports for this process of the test run, below those that systems give to whoever asks for any."""
+    number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    ports = range(20_000 + 500 * (number % 20), 20_500 + 500 * (number % 20))
+    first = os.getpid() % len(ports)  # another test run may be under way
+    return itertools.cycle([*ports[first:], *ports[:first]])
+
+
+_ports = _own_ports()
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen at a TCP port now."""
     with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
 
 
 def children(pid: int) -> list[int]:

@@ -6,10 +6,10 @@ import asyncio
 import io
 import os
 import shutil
-import socket
 from pathlib import Path
 
 import pytest
+from host_process import free_port
 from running_host import APPS, PATIENCE, run_host
 
 from worker_ext.errors import HostError
@@ -176,12 +176,6 @@ async def test_a_start_that_is_given_up_leaves_nothing_running(app: Path) -> Non
 def names_in(folder: Path) -> list[str]:
     """What lies in a folder, but for Python's cache."""
     return sorted(path.name for path in folder.iterdir() if path.name != "__pycache__")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def connected(port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
