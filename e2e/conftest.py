@@ -13,12 +13,13 @@ import pytest
 from azurite import Azurite, find_azurite, running_azurite
 from contract_fixtures import forgets_the_file_of_faults, keeps_to_the_contract  # noqa: F401
 from core_tools import FuncProcess, find_func
+from elsewhere import reason, suite_elsewhere
 from host_process import HostProcess
 from real_workers.cases import Case, worker_settings
-from real_workers.fixtures import WHY_NOT_HERE, code, environments, is_run_elsewhere
+from real_workers.fixtures import WHY_ONCE, code, environments, run_folder
 from web_service import WebService, web_service
 
-__all__ = ["code", "environments"]
+__all__ = ["code", "environments", "run_folder"]
 
 E2E = Path(__file__).parent
 Start = Callable[..., HostProcess]
@@ -115,8 +116,8 @@ def sample(
     if request.param == OVER_GRPC:
         settings["WORKER_EXT_TRANSPORT"] = "grpc"
     if isinstance(request.param, Case):
-        if is_run_elsewhere():
-            pytest.skip(WHY_NOT_HERE)
+        if suite_elsewhere():
+            pytest.skip(reason(WHY_ONCE))
         more = [request.getfixturevalue(name) for name in ("environments", "code")]
         settings |= worker_settings(request.param, *more, folder)
     new_host: Start = request.getfixturevalue("new_host")

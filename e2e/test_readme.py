@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-
+from elsewhere import once
 from host_process import PATIENCE, descendants, free_port, is_free, wait_until
 
 pytestmark = pytest.mark.local_host("the README's commands start the local host")
@@ -142,6 +142,7 @@ def settled_answers(commands: list[str], environment: dict[str, str], port: int)
 
 
 @pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="the README's commands use both")
+@once("tox installs the wheel on every Python, and the tests of the samples send these requests")
 def test_the_quick_start_gives_the_answers_it_shows(readme: str, checkout: Path, environment: dict[str, str]) -> None:
     """The commands as they stand, twice; another port stands in only where 7071 is taken."""
     quick_start = blocks(readme, "Quick start")

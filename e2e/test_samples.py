@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from elsewhere import once
 from host_process import cli, wait_until
-from real_workers.fixtures import WHY_NOT_HERE, is_run_elsewhere
 
 APPS = Path(__file__).parent / "apps"
 SAMPLES = sorted(folder.name for folder in APPS.iterdir() if (folder / "host.json").exists())
@@ -53,7 +53,7 @@ STATUS = "answered with status "
 
 
 @pytest.mark.skipif(not (shutil.which("bash") and shutil.which("curl")), reason="the READMEs' commands use both")
-@pytest.mark.skipif(is_run_elsewhere(), reason=WHY_NOT_HERE)
+@once("the tests of the samples run them on every Python")
 @pytest.mark.parametrize("name", SAMPLES)
 def test_the_requests_in_the_readme_of_a_sample_are_answered(
     name: str, make_host: Any, repository: Path, tmp_path: Path

@@ -16,13 +16,18 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from elsewhere import once
 
 import worker_ext
+
+pytestmark = once("checkers are told what Python to check for, whichever runs them")
 
 PROGRAMS = Path(__file__).parent / "typing"
 ROOT = Path(__file__).parents[1]
 EXPECTATION = re.compile(r" *# ([MP])\[([\w-]+)\] (.+)")
 CHECKERS = ["mypy", "pyright"]
+OLDEST, NEWEST = "3.11", "3.14"
+"""The Pythons that programs are checked for; checkers have the types of every standard library with them."""
 PATIENCE = 300
 """Seconds that a checker may take; a first run of mypy reads everything that azure-functions is made of."""
 
@@ -61,8 +66,8 @@ def pyright() -> str:
     return sys.executable
 
 
-def complaints_of_mypy(program: str, cache: Path) -> list[Complaint]:
-    options = ["--strict", "--config-file=", "--output=json", f"--cache-dir={cache}"]
+def complaints_of_mypy(program: str, version: str, cache: Path) -> list[Complaint]:
+    options = ["--strict", "--config-file=", "--output=json", f"--cache-dir={cache}", f"--python-version={version}"]
     checked = run("mypy", *options, program, cwd=PROGRAMS)
     assert (checked.stderr, checked.returncode in (0, 1)) == ("", True)
     entries = [json.loads(line) for line in checked.stdout.splitlines() if line]
@@ -73,8 +78,9 @@ def complaints_of_mypy(program: str, cache: Path) -> list[Complaint]:
     ]
 
 
-def complaints_of_pyright(program: str, python: str) -> list[Complaint]:
-    checked = run("pyright", "--outputjson", "--pythonpath", python, program, cwd=PROGRAMS)
+def complaints_of_pyright(program: str, version: str, python: str) -> list[Complaint]:
+    options = ["--outputjson", "--pythonpath", python, "--pythonversion", version]
+    checked = run("pyright", *options, program, cwd=PROGRAMS)
     entries = json.loads(checked.stdout)["generalDiagnostics"]
     return [
         Complaint(entry["range"]["start"]["line"] + 1, entry.get("rule", ""), entry["message"])
@@ -110,26 +116,30 @@ def unexpected(found: Sequence[Complaint], expected: Sequence[Complaint]) -> lis
     return surplus + [f"not said: {one}" for one in left]
 
 
-def check(checker: str, program: str, request: pytest.FixtureRequest) -> list[Complaint]:
+def check(checker: str, program: str, version: str, request: pytest.FixtureRequest) -> list[Complaint]:
     if checker == "mypy":
-        return complaints_of_mypy(program, request.config.cache.mkdir("mypy_typing"))
-    return complaints_of_pyright(program, request.getfixturevalue("pyright"))
+        return complaints_of_mypy(program, version, request.config.cache.mkdir("mypy_typing"))
+    return complaints_of_pyright(program, version, request.getfixturevalue("pyright"))
 
 
 @pytest.mark.parametrize("program", ["accepted.py", "accepted_entities.py"])
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("checker", CHECKERS)
-def test_a_well_typed_program_is_accepted(checker: str, program: str, request: pytest.FixtureRequest) -> None:
-    assert check(checker, program, request) == []
+def test_a_well_typed_program_is_accepted(
+    checker: str, version: str, program: str, request: pytest.FixtureRequest
+) -> None:
+    assert check(checker, program, version, request) == []
 
 
 @pytest.mark.parametrize("program,least", [("rejected.py", 25), ("rejected_entities.py", 12)])
+@pytest.mark.parametrize("version", [OLDEST, NEWEST])
 @pytest.mark.parametrize("checker", CHECKERS)
 def test_wrong_lines_are_refused_and_no_others(
-    checker: str, program: str, least: int, request: pytest.FixtureRequest
+    checker: str, version: str, program: str, least: int, request: pytest.FixtureRequest
 ) -> None:
     expected = expected_complaints(program, checker)
     assert len(expected) >= least
-    assert unexpected(check(checker, program, request), expected) == []
+    assert unexpected(check(checker, program, version, request), expected) == []
 
 
 # ---------------------------------------------------------------- what the package says of itself

@@ -121,7 +121,7 @@ def interpreter(wanted: Sequence[str], versions: Sequence[str]) -> tuple[str, Pa
     """
     folder = ROOT / ".pytest_cache" / "d" / "real_workers"
     folder.mkdir(parents=True, exist_ok=True)
-    environments = Environments(folder)
+    environments = Environments(folder, folder)
     reasons = []
     for version in versions:
         try:

@@ -48,7 +48,7 @@ def measure(rounds: int) -> Iterator[Row]:
         code = copy_of_worker_ext(Path(folder, "code"))
         try:
             prepared = {
-                who: _prepare(case, Environments(root), code, Path(folder, str(number)))
+                who: _prepare(case, Environments(root, Path(folder)), code, Path(folder, str(number)))
                 for number, (who, case) in enumerate(CASES.items())
             }
         except pytest.skip.Exception as reason:

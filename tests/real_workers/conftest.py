@@ -5,16 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from real_workers.fixtures import WHY_NOT_HERE, code, environments, is_run_elsewhere
+from elsewhere import once
+from real_workers.fixtures import WHY_ONCE, code, environments, run_folder
 
-__all__ = ["code", "environments"]
+__all__ = ["code", "environments", "run_folder"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skips the matrix where the suite of an older Python, which tox runs too, has it: it brings its own Pythons."""
-    if not is_run_elsewhere():
-        return
+    """Leaves the matrix to one suite."""
     here = Path(__file__).parent
     for item in items:
         if here in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason=WHY_NOT_HERE))
+            item.add_marker(once(WHY_ONCE))

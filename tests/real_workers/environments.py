@@ -2,11 +2,12 @@
 
 Packages are installed once for each Python and list of requirements, into a folder that outlives the test run; what
 cannot be had (a Python, a package) skips the tests that need it, with the reason. `worker_ext` itself is never cached:
-the copy under test is put beside the packages of each app.
+the copy under test is put beside the packages of each app. Several processes may share all this.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import importlib.metadata
 import json
@@ -17,7 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
@@ -39,7 +40,6 @@ def requirements(*, for_worker: bool = False) -> list[str]:
     return [*base, *(line for line in extra if for_worker and line.startswith(("grpcio", "protobuf")))]
 
 
-@cache
 def python(version: str) -> str:
     """The interpreter of a version, `3.13` and the like; skips the test where there is none."""
     found = _find(version)
@@ -53,6 +53,7 @@ def has_python(version: str) -> bool:
     return _find(version) is not None
 
 
+@cache
 def _find(version: str) -> str | None:
     matching = (candidate for candidate in _candidates(version) if _version(candidate) == version)
     return next((os.path.realpath(candidate) for candidate in matching), None)
@@ -80,13 +81,21 @@ def _environment() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Environments:
-    """Installs what is not installed yet, below a folder."""
+    """Installs what is not installed yet, below a folder.
+
+    Attributes:
+        root: The folder, which outlives the test run.
+        passing: Where interpreters go that see packages from elsewhere, which the next run will not have.
+    """
 
     root: Path
+    passing: Path
+    _refusals: dict[tuple[str, ...], str] = field(default_factory=dict, compare=False)
 
     def packages(self, version: str, wanted: Sequence[str], without_dependencies: Sequence[str] = ()) -> Path:
         """A folder with these packages and what they need, for a Python."""
-        with self._made_once("packages", version, *wanted, "", *without_dependencies) as (folder, new):
+        folder = _named(self.root, "packages", version, *wanted, "", *without_dependencies)
+        with made_once(folder) as new:
             if new is not None:
                 if without_dependencies:
                     self._install(version, new, ["--no-deps", *without_dependencies])
@@ -94,43 +103,54 @@ class Environments:
         return folder
 
     def _install(self, version: str, folder: Path, wanted: Sequence[str]) -> None:
-        pip = [str(self._venv(version)), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-        command = [*pip, "--no-compile", "--upgrade", "--target", str(folder), *wanted]
+        refusal = self._refusals.get((version, *wanted)) or self._refusal(version, folder, wanted)
+        if refusal:
+            self._refusals[version, *wanted] = refusal
+            pytest.skip(refusal)
+
+    def _refusal(self, version: str, folder: Path, wanted: Sequence[str]) -> str | None:
+        """Installs packages, or tells why they cannot be; pip tries for long where there is no network."""
+        pip = [sys.executable, "-m", "pip", "--python", python(version), "--quiet", "--disable-pip-version-check"]
+        command = [*pip, "install", "--no-compile", "--upgrade", "--target", str(folder), *wanted]
         done = subprocess.run(command, capture_output=True, text=True, check=False, env=_environment())
-        if done.returncode:
-            last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
-            pytest.skip(f"pip cannot install {' '.join(wanted)} for Python {version}: {last}")
+        if done.returncode == 0:
+            return None
+        last = (done.stderr.strip().splitlines() or ["no reason given"])[-1]
+        return f"pip cannot install {' '.join(wanted)} for Python {version}: {last}"
 
     def interpreter(self, version: str, *packages: Path) -> Path:
         """A Python with the packages of these folders, as a virtual environment has them."""
-        return self._venv(version, "--without-pip", packages=packages)
-
-    def _venv(self, version: str, *options: str, packages: Sequence[Path] = ()) -> Path:
-        with self._made_once("venv", version, *options, *map(str, packages)) as (folder, new):
+        outlives = all(self.root in folder.parents for folder in packages)
+        folder = _named(self.root if outlives else self.passing, "venv", version, *map(str, packages))
+        with made_once(folder) as new:
             if new is not None:
-                command = [python(version), "-m", "venv", *options, str(new)]
+                command = [python(version), "-m", "venv", "--without-pip", str(new)]
                 subprocess.run(command, check=True, capture_output=True, env=_environment())
                 site = new / "lib" / f"python{version}" / "site-packages"
-                (site / "packages.pth").write_text("".join(f"{folder}\n" for folder in packages))
+                (site / "packages.pth").write_text("".join(f"{path}\n" for path in packages))
         return folder / "bin" / "python"
 
-    @contextmanager
-    def _made_once(self, kind: str, version: str, *what: str) -> Iterator[tuple[Path, Path | None]]:
-        """The place of something, and a place to make it in if it is not there yet.
 
-        It is moved when it is whole: another test run may want the same at the same time, and this one may be ended.
-        """
-        key = hashlib.sha256(json.dumps([python(version), *what]).encode()).hexdigest()[:12]
-        folder = self.root / f"{kind}-{version}-{key}"
+def _named(parent: Path, kind: str, version: str, *what: str) -> Path:
+    key = hashlib.sha256(json.dumps([python(version), *what]).encode()).hexdigest()[:12]
+    return parent / f"{kind}-{version}-{key}"
+
+
+@contextmanager
+def made_once(folder: Path) -> Iterator[Path | None]:
+    """A place to make a folder in, or None where it is there already.
+
+    Whoever wants it meanwhile waits. It is moved when it is whole, since this test run may be ended.
+    """
+    with folder.with_name(f"{folder.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # until the file is closed
         if folder.exists():
-            yield folder, None
+            yield None
             return
-        with tempfile.TemporaryDirectory(dir=self.root, ignore_cleanup_errors=True) as made:
-            yield folder, Path(made, "new")
-            try:
-                Path(made, "new").rename(folder)
-            except OSError:
-                assert folder.exists()
+        with tempfile.TemporaryDirectory(dir=folder.parent, ignore_cleanup_errors=True) as made:
+            new = Path(made, "new")
+            yield new
+            new.rename(folder)
 
 
 def worker_folder(folder: Path, packages: Path, script: str, *, finds_functions: bool) -> Path:
@@ -162,7 +182,9 @@ def _link_all(packages: Path, folder: Path) -> None:
 
 
 def copy_of_worker_ext(folder: Path) -> Path:
-    """A folder with nothing in it but the `worker_ext` that is under test."""
+    """The folder, with nothing in it but the `worker_ext` that is under test."""
     source = Path(worker_ext.__file__).parent
-    shutil.copytree(source, folder / "worker_ext", ignore=shutil.ignore_patterns("__pycache__"))
+    with made_once(folder) as new:
+        if new is not None:
+            shutil.copytree(source, new / "worker_ext", ignore=shutil.ignore_patterns("__pycache__"))
     return folder

@@ -1,4 +1,4 @@
-"""Environments that outlive a test run, the code to run in them, and when to leave it to another suite."""
+"""Environments that outlive a test run, and the code to run in them."""
 
 from __future__ import annotations
 
@@ -6,23 +6,25 @@ import os
 from pathlib import Path
 
 import pytest
-from real_workers.environments import Environments, copy_of_worker_ext, has_python
+from real_workers.environments import Environments, copy_of_worker_ext
 
-WHY_NOT_HERE = "the matrix has its own Pythons; the suite on 3.11 runs it"
-
-
-def is_run_elsewhere() -> bool:
-    """Whether the suite of an older Python, which tox runs too, has the tests with real workers."""
-    return os.environ.get("TOX_ENV_NAME") in {"3.12", "3.13", "3.14"} and has_python("3.11")
+WHY_ONCE = "the matrix has its own Pythons"
 
 
 @pytest.fixture(scope="session")
-def environments(pytestconfig: pytest.Config, tmp_path_factory: pytest.TempPathFactory) -> Environments:
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test run share."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
+
+
+@pytest.fixture(scope="session")
+def environments(pytestconfig: pytest.Config, run_folder: Path) -> Environments:
     cache: pytest.Cache | None = getattr(pytestconfig, "cache", None)
-    return Environments(cache.mkdir("real_workers") if cache else tmp_path_factory.mktemp("real_workers"))
+    return Environments(cache.mkdir("real_workers") if cache else run_folder, run_folder)
 
 
 @pytest.fixture(scope="session")
-def code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def code(run_folder: Path) -> Path:
     """A folder that holds the `worker_ext` under test and nothing else."""
-    return copy_of_worker_ext(tmp_path_factory.mktemp("code"))
+    return copy_of_worker_ext(run_folder / "code")
