@@ -7,6 +7,7 @@ import os
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from typing import Any
 
 import pytest
@@ -84,9 +85,52 @@ def test_an_operation_that_is_none_is_refused() -> None:
         df.Entity(entity).handle(context, [{"op": "add"}])
 
 
+def greet_for(greeting: str, context: "df.DurableOrchestrationContext[str]") -> Generator[Any, Any, Any]:
+    return (yield context.call_activity(greeting, context.get_input()))
+
+
+class Greeter:
+    """An orchestrator, and an entity, with settings of its own."""
+
+    def __init__(self, greeting: str) -> None:
+        self.greeting = greeting
+
+    def __call__(self, context: Any) -> Any:
+        if isinstance(context, df.DurableEntityContext):
+            return entity(context)
+        return greet_for(self.greeting, context)
+
+
+@pytest.mark.parametrize(
+    "called",
+    [
+        partial(greet_for, "Greet"),
+        partial(Greeter.__call__, Greeter("Greet")),
+        Greeter("Greet"),
+        partial(Greeter("Greet")),
+    ],
+    ids=["partial", "partial of a method", "object", "partial of an object"],
+)
+def test_what_can_be_called_is_an_orchestrator_too(called: Any) -> None:
+    """The folder of function.json has the name, so that the code needs none."""
+    created = df.Orchestrator.create(called)
+    assert json.loads(created(PAYLOAD)) == json.loads(df.Orchestrator.create(orchestrator)(PAYLOAD))
+    assert (inspect.getfile(created), list(inspect.signature(created).parameters)) == (__file__, ["context"])
+
+
+def test_what_can_be_called_is_an_entity_too() -> None:
+    reply = json.loads(df.Entity.create(Greeter("Greet"))(BATCH))
+    assert (reply["entityState"], [result["isError"] for result in reply["results"]]) == ("7", [False, True])
+
+
+def test_what_is_called_with_more_than_the_context_is_refused() -> None:
+    with pytest.raises(AppError, match="'greet_for' is called with one argument, the context, but is written as"):
+        df.Orchestrator.create(partial(greet_for))
+
+
 @pytest.mark.parametrize("kind", [df.Orchestrator, df.Entity])
 def test_what_is_no_function_is_refused(kind: Any) -> None:
-    with pytest.raises(AppError, match="which is no function with a name"):
+    with pytest.raises(AppError, match="which is no function"):
         kind.create("main")
 
 

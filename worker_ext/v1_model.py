@@ -13,6 +13,7 @@ A client function takes the binding's text (`starter: str`) and makes a `Durable
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Callable
 from pathlib import Path
@@ -58,14 +59,13 @@ class Orchestrator:
         """Makes the function that the host calls.
 
         Args:
-            fn: The user's orchestrator, a function of one parameter.
+            fn: The user's orchestrator: a function of one parameter, or an object that can be called with one.
 
         Raises:
-            AppError: It is no function, or takes another number of parameters.
+            AppError: It cannot be called, or takes another number of parameters.
         """
-        _check_is_function(fn, "Orchestrator")
         converters.register()
-        return decorators.orchestrator_function(fn, BINDING)
+        return decorators.orchestrator_function(_function(fn, "Orchestrator"), BINDING)
 
 
 class Entity:
@@ -98,15 +98,14 @@ class Entity:
                 `function.json` stands in gives the entity its name, so that the class has to be called like it.
 
         Raises:
-            AppError: It is no function, or takes another number of parameters; it is a class that can be no entity.
+            AppError: It cannot be called, or takes another number of parameters; it is a class that can be no entity.
         """
         if isinstance(fn, type):
             from worker_ext.entity_definition import entity_function_of
 
             fn = entity_function_of(fn)
-        _check_is_function(fn, "Entity")
         converters.register()
-        return decorators.entity_function(fn, BINDING)
+        return decorators.entity_function(_function(fn, "Entity"), BINDING)
 
 
 class Activity:
@@ -155,3 +154,27 @@ def _check_is_function(fn: object, maker: str) -> None:
             f"{maker}.create was given {fn!r}, which is no function with a name. Give it a `def`, and call the other "
             "object from there"
         )
+
+
+def _function(fn: Callable[..., Any], maker: str) -> Callable[..., Any]:
+    """A function with a name, which a `partial` or an object with `__call__` is not."""
+    if not callable(fn):
+        raise AppError(
+            f"{maker}.create was given {fn!r}, which is no function. Give it a `def`, or an object that can be called"
+        )
+    if hasattr(fn, "__name__"):
+        return fn
+
+    @functools.wraps(_code_of(fn))
+    def function(context: Any) -> Any:
+        return fn(context)
+
+    function.__dict__["__signature__"] = inspect.signature(fn)
+    return function
+
+
+def _code_of(fn: Callable[..., Any]) -> Callable[..., Any]:
+    """Where the code is that runs when an object is called."""
+    while not hasattr(fn, "__name__"):
+        fn = fn.func if isinstance(fn, functools.partial) else type(fn).__call__
+    return fn

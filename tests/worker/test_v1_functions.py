@@ -230,7 +230,7 @@ def no_namespace() -> Iterator[None]:
             "import worker_ext as df\nmain = df.Orchestrator.create(5)",
             "",
             {"context": ("orchestrationTrigger", IN)},
-            "Orchestrator.create was given 5, which is no function with a name",
+            "Orchestrator.create was given 5, which is no function",
             id="orchestrator of a number",
         ),
     ],
