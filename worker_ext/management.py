@@ -97,16 +97,16 @@ class Endpoint:
         )
 
 
-def path(*segments: str) -> str:
-    """A path of quoted segments.
+def path(*segments: Any) -> str:
+    """A path of quoted segments: text, or what an ID is made of, such as a number or a UUID.
 
     Raises:
         ValueError: A segment is none, so that another address would be asked: that of all instances, for one.
     """
     for segment in segments:
-        if segment in ("", ".", ".."):
+        if segment in (None, "", ".", ".."):
             raise ValueError(f"expected an ID or a name, found {segment!r}, which would change what is asked for")
-    return "/".join(quote(segment, safe="") for segment in segments)
+    return "/".join(quote(segment if isinstance(segment, str) else str(segment), safe="") for segment in segments)
 
 
 def filter_query(

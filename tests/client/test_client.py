@@ -5,6 +5,7 @@ import json
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
+from uuid import UUID
 
 import azure.functions as func
 import pytest
@@ -447,7 +448,7 @@ async def test_plain_words_with_an_error_are_the_hosts(host: FakeHost, client: D
     assert refusal.value.message == "Function host is not running."
 
 
-@pytest.mark.parametrize("name", ["", ".", ".."])
+@pytest.mark.parametrize("name", ["", ".", "..", None])
 @pytest.mark.parametrize(
     "call",
     [
@@ -463,9 +464,28 @@ async def test_plain_words_with_an_error_are_the_hosts(host: FakeHost, client: D
 async def test_what_is_no_id_is_not_sent(
     host: FakeHost, client: DurableOrchestrationClient, call: Callable[..., Awaitable[Any]], name: str
 ) -> None:
-    with pytest.raises(ValueError, match=r"expected an ID or a name, found|must be a non-empty string"):
+    with pytest.raises(ValueError, match=r"expected an ID or a name, found|must be a non-empty string|not registered"):
         await call(client, name)
     assert asked(host) == []
+
+
+@pytest.mark.parametrize("given,sent", [(17, "17"), (UUID(int=17), "00000000-0000-0000-0000-000000000011")])
+async def test_an_id_may_be_what_ids_are_made_of(
+    host: FakeHost, client: DurableOrchestrationClient, given: Any, sent: str
+) -> None:
+    """They are put into an address, as by 1.7.0."""
+    for _ in range(4):
+        host.answers(202, {"id": sent})
+    await client.start_new("Orch", given)
+    await client.get_status(given)
+    await client.raise_event(given, "go")
+    await client.signal_entity(EntityId("Counter", given), "add")
+    assert [path for _, path, _ in asked(host)] == [
+        f"orchestrators/Orch/{sent}",
+        f"instances/{sent}",
+        f"instances/{sent}/raiseEvent/go",
+        f"entities/Counter/{sent}?op=add",
+    ]
 
 
 async def test_an_empty_id_starts_an_instance_with_an_id_of_the_hosts(
