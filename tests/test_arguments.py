@@ -1,13 +1,14 @@
 """Arguments of the wrong kind are errors at their line, which say what was given and what to give."""
 
 from collections.abc import Callable, Generator
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 import worker_ext as df
 from worker_ext import limits
+from worker_ext.errors import PayloadError
 from worker_ext.testing import HistoryBuilder, replay
 
 Call = Callable[[Any], Any]
@@ -35,8 +36,8 @@ ENTITY = df.EntityId("Counter", "k")
             "expected worker_ext.RetryOptions(...)",
         ),
         (
-            lambda context: context.call_sub_orchestrator("A", None, 5),
-            "call_sub_orchestrator was given instance_id=5; expected text",
+            lambda context: context.call_sub_orchestrator("A", None, 5.5),
+            "call_sub_orchestrator was given instance_id=5.5; expected text",
         ),
         (
             lambda context: context.call_entity(ENTITY, None),
@@ -73,6 +74,24 @@ ENTITY = df.EntityId("Counter", "k")
             "create_timer was given datetime.timedelta(days=999999999, seconds=86399, microseconds=999999), "
             "which ends after the year 9999",
         ),
+        (
+            lambda context: context.create_timer("2026-01-02T03:04:05Z"),
+            "create_timer was given '2026-01-02T03:04:05Z'; expected a datetime or a timedelta",
+        ),
+        (
+            lambda context: context.signal_entity(ENTITY, "add", deliver_at=60),
+            "signal_entity was given 60; expected a datetime or a timedelta",
+        ),
+        (
+            lambda context: context.signal_entity(ENTITY, "add", deliver_at=datetime(2026, 1, 2)),
+            "signal_entity was given datetime.datetime(2026, 1, 2, 0, 0), which has no time zone. Use "
+            "context.current_utc_datetime + timedelta(...), a timedelta, or a datetime with a zone",
+        ),
+        (
+            lambda context: context.signal_entity(ENTITY, "add", deliver_at=timedelta.max),
+            "signal_entity was given datetime.timedelta(days=999999999, seconds=86399, microseconds=999999), "
+            "which ends after the year 9999",
+        ),
     ],
 )
 def test_an_argument_of_the_wrong_kind_is_named(call: Call, said: str) -> None:
@@ -81,3 +100,52 @@ def test_an_argument_of_the_wrong_kind_is_named(call: Call, said: str) -> None:
 
     turn = replay(orchestrator, HistoryBuilder().started())
     assert (turn.state.error, turn.actions) == (said, [])
+
+
+class Name(str):
+    """Text with a class of its own, such as a `Markup` or a `numpy.str_`."""
+
+
+class Number(int):
+    """A number with a class of its own."""
+
+
+SEVENTEEN = df.EntityId("Counter", "17")
+SEVENTEENTH = df.EntityId("Counter", 17)  # type: ignore[arg-type]
+
+
+def first_reply(call: Call) -> str:
+    """What is answered where the first thing that an orchestrator waits for is this."""
+
+    def orchestrator(context: df.DurableOrchestrationContext) -> Generator[Any, Any, None]:
+        yield call(context)
+
+    return replay(orchestrator, HistoryBuilder().started()).state.encode()
+
+
+@pytest.mark.parametrize(
+    "call, same",
+    [
+        (lambda c: c.call_activity(Name("A")), lambda c: c.call_activity("A")),
+        (
+            lambda c: c.call_activity_with_retry("A", df.RetryOptions(Number(5), 2)),
+            lambda c: c.call_activity_with_retry("A", df.RetryOptions(5, 2)),
+        ),
+        (lambda c: c.call_sub_orchestrator("A", 1, Name("i")), lambda c: c.call_sub_orchestrator("A", 1, "i")),
+        (lambda c: c.call_sub_orchestrator("A", 1, 17), lambda c: c.call_sub_orchestrator("A", 1, "17")),
+        (lambda c: c.wait_for_external_event(Name("go")), lambda c: c.wait_for_external_event("go")),
+        (lambda c: c.call_entity(SEVENTEENTH, Name("add")), lambda c: c.call_entity(SEVENTEEN, "add")),
+        (lambda c: c.lock_entities(SEVENTEENTH), lambda c: c.lock_entities(SEVENTEEN)),
+        (
+            lambda c: c.call_http("GET", Name("http://x/"), headers={"a": Name("b")}),
+            lambda c: c.call_http("GET", "http://x/", headers={"a": "b"}),
+        ),
+    ],
+)
+def test_what_is_text_or_a_number_all_the_same_is_sent_as_that(call: Call, same: Call) -> None:
+    assert first_reply(call) == first_reply(same)
+
+
+def test_what_is_neither_is_named() -> None:
+    with pytest.raises(PayloadError, match=r"^reply: expected text or a number, found <class 'object'> of type type$"):
+        first_reply(lambda context: context.call_http("GET", "http://x/", headers={"a": object}))

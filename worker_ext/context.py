@@ -55,6 +55,8 @@ if TYPE_CHECKING:
     import typing_extensions
     from typing_extensions import TypeForm
 
+    from worker_ext.engine.schedule import Schedule
+
     InputT_co = typing_extensions.TypeVar("InputT_co", covariant=True, default=Any)
 else:
     InputT_co = TypeVar("InputT_co", covariant=True)
@@ -185,14 +187,10 @@ class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
             fire_at: When, as an aware datetime of any zone, or how long from now.
 
         Raises:
-            TypeError: The time has no zone.
+            TypeError: The time has no zone, or is none.
             OverflowError: It ends later than dates can tell.
         """
-        try:
-            end = self._schedule.now + fire_at if isinstance(fire_at, timedelta) else _utc(fire_at)
-        except OverflowError as error:
-            raise OverflowError(f"create_timer was given {fire_at!r}, which ends after the year 9999") from error
-        return timer_until(self._schedule, end)
+        return timer_until(self._schedule, _due(self._schedule, fire_at, "create_timer"))
 
     @overload
     def wait_for_external_event(
@@ -359,7 +357,7 @@ class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
         if deliver_at is None:
             action = actions.SignalEntity(**message)
         else:
-            due = self._schedule.now + deliver_at if isinstance(deliver_at, timedelta) else _utc(deliver_at)
+            due = _due(self._schedule, deliver_at, "signal_entity")
             action = actions.ScheduledSignalEntity(**message, fire_at=format_microseconds(due))
         return self._executor.signal(action)
 
@@ -541,12 +539,18 @@ def _entity(entity_id: EntityId | None) -> str:
     return str(entity_id)
 
 
-def _utc(time: datetime) -> datetime:
-    if not isinstance(time, datetime):
-        raise ValueError(f"create_timer was given {time!r}; expected a datetime or a timedelta")
-    if time.tzinfo is None:
-        raise TypeError(
-            f"create_timer was given {time!r}, which has no time zone. Use context.current_utc_datetime + "
-            "timedelta(...), a timedelta, or a datetime with a zone"
-        )
-    return time if time.tzinfo is UTC else time.astimezone(UTC)
+def _due(schedule: Schedule, time: datetime | timedelta, call: str) -> datetime:
+    """When something is to happen, in UTC."""
+    try:
+        if isinstance(time, timedelta):
+            return schedule.now + time
+        if not isinstance(time, datetime):
+            raise TypeError(f"{call} was given {time!r}; expected a datetime or a timedelta")
+        if time.tzinfo is None:
+            raise TypeError(
+                f"{call} was given {time!r}, which has no time zone. Use context.current_utc_datetime + "
+                "timedelta(...), a timedelta, or a datetime with a zone"
+            )
+        return time if time.tzinfo is UTC else time.astimezone(UTC)
+    except OverflowError as error:
+        raise OverflowError(f"{call} was given {time!r}, which ends after the year 9999") from error

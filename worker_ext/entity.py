@@ -201,7 +201,7 @@ class DurableEntityContext:
             operationName: The operation.
             operationInput: What its `get_input()` gives.
         """
-        target = EntityName(entityId.name.lower(), entityId.key)
+        target = EntityName(entityId.name.lower(), str(entityId.key))
         text = encode_value(self._payloads.encode(operationInput))  # twice, as what orchestrators send arrives
         self._executor.signal(Signal(target=target, name=operationName, input=text))
 

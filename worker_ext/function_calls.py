@@ -346,10 +346,12 @@ class FunctionCalls:
         )
 
     def _child(
-        self, name: FunctionRef, input_: Any, instance_id: str | None, version: str | None
+        self, name: FunctionRef, input_: Any, instance_id: str | int | None, version: str | None
     ) -> actions.CallSubOrchestrator:
         text = self._encode(input_)
-        if instance_id is not None:
+        if isinstance(instance_id, int):  # which the host reads as text
+            instance_id = str(instance_id)
+        elif instance_id is not None:
             expect("call_sub_orchestrator", "instance_id", instance_id, str)
         return actions.CallSubOrchestrator(
             function_name=name_of(name, "orchestration"), input=text, instance_id=instance_id, version=version

@@ -10,10 +10,12 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import Raw
 from strategies import history_events, orchestrator_requests, orchestrator_states, states, texts
 
 from worker_ext.errors import PayloadError
 from worker_ext.protocol import history
+from worker_ext.protocol.actions import CallActivity
 from worker_ext.protocol.orchestrator import (
     FAILURE_MARKER,
     OrchestratorRequest,
@@ -221,6 +223,18 @@ def test_state_survives_the_wire(state: OrchestratorState) -> None:
 @given(orchestrator_states)
 def test_a_reply_is_one_line(state: OrchestratorState) -> None:
     assert "\n" not in state.encode()
+
+
+def test_half_a_surrogate_pair_is_sent_as_its_escape() -> None:
+    """Only an escape can spell it. 1.7.0 escapes all text; what reads it may put another character there."""
+    call = CallActivity(function_name="a\ud800", input='"b\\ud800"')
+    state = OrchestratorState(
+        is_done=False, actions=[[call]], output=Raw(b"NaN"), error="c\udfff", custom_status=Raw(b'{"d": 1e3}')
+    )
+    assert state.encode() == (
+        '{"isDone":false,"actions":[[{"actionType":0,"functionName":"a\\ud800","input":"\\"b\\\\ud800\\""}]],'
+        '"error":"c\\udfff","output":NaN,"customStatus":{"d":1000.0}}'
+    )
 
 
 def test_members_that_are_not_set_are_left_out() -> None:

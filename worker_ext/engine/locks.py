@@ -41,7 +41,7 @@ class LockTask(Leaf["HeldLocks"]):
     __slots__ = ("_executor", "ids")
 
     def __init__(self, executor: OrchestrationExecutor, entities: list[EntityId]) -> None:
-        ids = {str(entity): EntityLock(entity.name.lower(), entity.key) for entity in entities}
+        ids = {str(entity): EntityLock(entity.name.lower(), str(entity.key)) for entity in entities}
         self.ids: tuple[str, ...] = tuple(sorted(ids))
         self._executor = executor
         super().__init__(executor.schedule, LockEntities(lock_set=tuple(ids[entity] for entity in self.ids)))

@@ -69,6 +69,23 @@ def fault_of(error: Exception) -> tuple[str, str]:
     return what, path.removesuffix("`")
 
 
+def plain_value(value: Any) -> Any:
+    """What is written for a value that has a class of its own and is text or a number all the same.
+
+    Names, ids and headers are given as the app has them: a `Markup`, a `numpy.str_`.
+
+    Raises:
+        PayloadError: It is neither.
+    """
+    if isinstance(value, str):
+        return str.__str__(value)
+    if isinstance(value, int):
+        return int.__index__(value)
+    if isinstance(value, float):
+        return float.__float__(value)
+    raise PayloadError("reply", f"expected text or a number, found {value!r:.80} of type {type(value).__qualname__}")
+
+
 def decode_json(text: str | bytes) -> JSON:
     """Parses JSON text, taking NaN, infinities and lone surrogates as the standard library does.
 

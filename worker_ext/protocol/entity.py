@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Struct
 
 from worker_ext.errors import PayloadError
-from worker_ext.protocol.codec import JSON, fault_of
+from worker_ext.protocol.codec import JSON, fault_of, plain_value
 
 
 @dataclass(frozen=True, eq=True)
@@ -142,4 +142,4 @@ class EntityState(Struct, frozen=True, kw_only=True, rename="camel"):
 
     def encode(self) -> str:
         """Writes the reply as JSON."""
-        return msgspec.json.encode(self).decode()
+        return msgspec.json.encode(self, enc_hook=plain_value).decode()

@@ -15,7 +15,7 @@ from msgspec import UNSET, Raw, Struct, UnsetType
 
 from worker_ext.errors import PayloadError
 from worker_ext.protocol.actions import AnyAction
-from worker_ext.protocol.codec import JSON, fault_of
+from worker_ext.protocol.codec import JSON, decode_json, fault_of, plain_value
 from worker_ext.protocol.history import EVENTS, FailureDetails, HistoryEvent
 
 FAILURE_MARKER = "\n\n$OutOfProcData$:"
@@ -137,12 +137,20 @@ class OrchestratorState(Struct, frozen=True, kw_only=True, rename="camel"):
         """Writes the reply as one line of JSON.
 
         Raises:
-            PayloadError: A name in the reply cannot be sent: it has a surrogate without its other half.
+            PayloadError: A part of an action is of a type that cannot be sent.
         """
         try:
-            return msgspec.json.encode(self).decode()
-        except UnicodeEncodeError as error:
-            raise PayloadError("reply", f"{error.object!r} cannot be sent: {error.reason}") from None
+            return _encode_state(self).decode()
+        except UnicodeEncodeError:  # text with a surrogate that lacks its other half, which only an escape can spell
+            return self._encode_escaped()
+
+    def _encode_escaped(self) -> str:
+        bare = msgspec.structs.replace(self, output=UNSET, custom_status=UNSET)
+        members = msgspec.to_builtins(bare, str_keys=True, enc_hook=plain_value)
+        for name, value in (("output", self.output), ("customStatus", self.custom_status)):
+            if isinstance(value, Raw):
+                members[name] = decode_json(bytes(value))
+        return json.dumps(members, separators=(",", ":"))
 
     @classmethod
     def decode(cls, text: str | bytes) -> OrchestratorState:
@@ -158,6 +166,7 @@ class OrchestratorState(Struct, frozen=True, kw_only=True, rename="camel"):
             raise PayloadError("$" + path, what) from None
 
 
+_encode_state = msgspec.json.Encoder(enc_hook=plain_value).encode
 _state_decoder = msgspec.json.Decoder(OrchestratorState)
 
 _MASKED = re.compile(
