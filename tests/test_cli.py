@@ -11,11 +11,12 @@ import socket
 import sqlite3
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from host_process import PATIENCE, HostProcess, children, cli, wait_until
+from host_process import PATIENCE, Answer, HostProcess, children, cli, wait_until
 
 APPS = Path(__file__).parent / "host" / "apps"
 
@@ -315,6 +316,18 @@ class TestEnd:
         host.start()
         assert host.post(f"{host.webhook}/instances/{instance_id}/raiseEvent/go", {"a": 1}).status == 202
         assert host.output_of(instance_id) == {"got": {"a": 1}}
+
+    def test_who_waits_for_the_end_of_an_instance_is_answered_where_to_ask(self, host: Command) -> None:
+        host.start()
+        answers: list[Answer] = []
+        path = f"{host.webhook}/orchestrators/waits/i?timeout=600&pollingInterval=1"
+        waiting = threading.Thread(target=lambda: answers.append(host.post(path)))
+        waiting.start()
+        wait_until(lambda: host.get(f"{host.webhook}/instances/i").status == 202, "the instance to run", host.log)
+        assert host.interrupt() == 0
+        waiting.join(PATIENCE)
+        (answer,) = answers
+        assert (answer.status, answer.json["id"]) == (202, "i")
 
     def test_a_second_signal_ends_it_at_once(self, host: Command) -> None:
         (host.app / "function_app.py").write_text(STUBBORN)

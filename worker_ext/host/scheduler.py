@@ -102,11 +102,15 @@ class Scheduler:
             self._wake(instance_id)
         self._activities.run()
 
+    def release_waiters(self) -> None:
+        """Lets nobody wait for the end of an instance any more: the host is about to stop."""
+        self._waiters.release_all()
+
     async def stop(self, grace: float) -> None:
         """Starts nothing more and waits up to `grace` seconds for what runs; the rest is done again after a restart."""
         await self._background.stop(grace)
         await self._activities.close()
-        self._waiters.release_all()
+        self.release_waiters()
 
     # ------------------------------------------------------------ clients
 

@@ -94,6 +94,7 @@ class ServedApp:
         self._cleanup.push_async_callback(scheduler.stop, GRACE)
         listeners = self._copy(public), None if rpc is None else self._copy(rpc)
         self._cleanup.push_async_callback(web.stop)
+        self._cleanup.callback(scheduler.release_waiters)  # first of these three: a stop is not to wait for them
         await web.start(*listeners)
         timers = TimerTriggers(self.workers, store.timer_statuses, self._console, self.settings.environment)
         self._cleanup.push_async_callback(timers.stop)
