@@ -6,6 +6,7 @@ import dataclasses
 import json
 import sys
 import typing
+from collections import Counter, OrderedDict, defaultdict, deque
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -149,6 +150,23 @@ class Money:
         return Money(cents)
 
 
+class Way(Enum):
+    SEA = "sea"
+    AIR = "air"
+
+
+@dataclasses.dataclass
+class Ship:
+    hours: int
+    by: Literal[Way.SEA] = Way.SEA
+
+
+@dataclasses.dataclass
+class Fly:
+    hours: int
+    by: Literal[Way.AIR] = Way.AIR
+
+
 WHEN = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 ID = UUID("12345678-1234-5678-1234-567812345678")
 
@@ -180,6 +198,13 @@ ON_THE_WIRE: list[Any] = [
     (Paid | Refused, Refused(Decimal(1)), '{"amount":"1","kind":"refused"}'),
     (list[Money], [Money(5)], f'[{{"__class__":"Money","__module__":"{__name__}","__data__":5}}]'),
     (OrderId | None, OrderId(3), "3"),
+    (deque[date], deque([date(2026, 1, 2)]), '["2026-01-02"]'),
+    (OrderedDict[str, Point], OrderedDict(b=Point(1), a=Point(2)), '{"b":[1,0],"a":[2,0]}'),
+    (defaultdict[str, list[date]], defaultdict(list, a=[date(2026, 1, 2)]), '{"a":["2026-01-02"]}'),
+    (Counter[str], Counter("aab"), '{"a":2,"b":1}'),
+    (Counter, Counter("a"), '{"a":1}'),
+    (Literal[Pair.OTHER, "x"], Pair.OTHER, "[1,2]"),
+    (list[Ship | Fly], [Fly(2), Ship(1)], '[{"hours":2,"by":"air"},{"hours":1,"by":"sea"}]'),
     (dict[str, Any], {"a": [Money(5)]}, f'{{"a":[{{"__class__":"Money","__module__":"{__name__}","__data__":5}}]}}'),
 ]  # fmt: skip
 
@@ -259,6 +284,12 @@ def test_keys_of_several_types_are_told_apart_by_their_text(hint: Any, value: An
     assert reader(hint).read(value) == value
 
 
+def test_a_defaultdict_fills_in_what_its_type_says() -> None:
+    read = reader(defaultdict[str, list[int]]).read_text('{"a":[1]}')
+    read["b"].append(2)
+    assert read == {"a": [1], "b": [2]}
+
+
 NO_INTEGER = "Input should be a valid integer, got `object`"
 SHAPES = f"{__name__}.Circle | {__name__}.Square"
 FAULTS: list[Any] = [
@@ -284,6 +315,10 @@ FAULTS: list[Any] = [
     (Circle | Square, {"side": "x"}, "$.side", "Expected `float`, got `str`"),
     (Paid | Refused, {"kind": "lost"}, "$.kind", "Expected one of 'paid', 'refused', got 'lost'"),
     (Paid | Refused, {"kind": "paid"}, "$", "Object missing required field `amount`"),
+    (deque[int], ["a"], "$[0]", "Expected `int`, got `str`"),
+    (Counter[date], {"a": 1}, "$.a", "the key: Invalid RFC3339 encoded date"),
+    (Literal[Way.SEA], "air", "$", "Expected one of \"sea\", got `str`"),
+    (Ship | Fly, {"hours": 1, "by": "foot"}, "$.by", "Expected one of 'sea', 'air', got 'foot'"),
     (Pair, [2, 2], "$", "Expected one of [1,1], [1,2], got `array`"),
     (Positive, {"number": 0}, "$", "expected a positive number, got 0"),
     (list[Money], [{"a": 1}], "$[0]", "Expected `Money`, got `object`"),
@@ -316,6 +351,7 @@ def test_what_does_not_fit_is_one_error_with_its_place(
         (dict[Literal[1, "1"], int], "keys are text: 1 and '1' are both '1'"),
         (dict[Pair, int], "a key of type builtins.tuple cannot be written as JSON"),
         (dict[complex, int], "keys of type complex cannot be made of JSON"),
+        (list["Order"], "a type is named by the text 'Order', which cannot be looked up here. Name the type itself"),
     ],
     ids=str,
 )

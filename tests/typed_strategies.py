@@ -6,6 +6,7 @@ import dataclasses
 import enum
 import itertools
 import typing
+from collections import Counter, deque
 from datetime import UTC, date, timedelta, timezone
 from typing import Any, NamedTuple
 
@@ -110,6 +111,10 @@ def _list(item: Typed) -> Typed:
     return Typed(_of(list, item.hint), st.lists(item.values, max_size=3), "array", False)
 
 
+def _deque(item: Typed) -> Typed:
+    return Typed(_of(deque, item.hint), st.lists(item.values, max_size=3).map(deque), "array", False)
+
+
 def _tuple(item: Typed) -> Typed:
     values = st.lists(item.values, max_size=3).map(tuple)
     return Typed(_of(tuple, item.hint, ...), values, "array", item.is_hashable)
@@ -181,7 +186,10 @@ def _is_known_to_msgspec(hint: Any) -> bool:
         msgspec.json.Decoder(hint)
     except (TypeError, KeyError):
         return False
-    return not any(name in str(hint) for name in ("Odd", "Mixed", "Class", "dict[bool", "Flag", "dict[None", "Literal"))
+    return not any(
+        name in str(hint)
+        for name in ("Odd", "Mixed", "Class", "deque", "Counter", "dict[bool", "Flag", "dict[None", "Literal")
+    )
 
 
 def _typed_dict(members: list[Typed]) -> Typed:
@@ -203,22 +211,27 @@ def _pydantic(members: list[Typed]) -> Typed:
     return _class(make, plain, f"fields{next(numbers)}")
 
 
-OF_ONE = [_list, _tuple, _dict]
+def _counts(key: Typed, _value: Typed) -> Typed:
+    return Typed(_of(Counter, key.hint), st.dictionaries(key.values, st.integers()).map(Counter), "object", False)
+
+
+OF_ONE = [_list, _deque, _tuple]
+OF_KEYS = [_dict, _counts]
 OF_SEVERAL = [_fixed, _union, _union, _dataclass, _dataclass, _attrs, _struct, _typed_dict, _named_tuple, _pydantic]
 
 
 @st.composite
 def types(draw: st.DrawFn, depth: int = 3) -> Typed:
     """Any type of these, nested so deep."""
-    make: Any = draw(st.sampled_from([None, _set, *OF_ONE, *OF_SEVERAL] if depth else [None]))
+    make: Any = draw(st.sampled_from([None, _set, *OF_KEYS, *OF_ONE, *OF_SEVERAL] if depth else [None]))
     inner = types(depth - 1)
     found: Typed
     if make is None:
         found = draw(scalars)
     elif make is _set:
         found = _set(draw(inner.filter(lambda item: item.is_hashable)))
-    elif make is _dict:
-        found = _dict(draw(keys), draw(inner))
+    elif make in OF_KEYS:
+        found = make(draw(keys), draw(inner))
     elif make in OF_ONE:
         found = make(draw(inner))
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import enum
 import functools
@@ -17,6 +18,7 @@ from worker_ext.protocol import codec
 from worker_ext.protocol.codec import JSON
 from worker_ext.typed.faults import FaultError, Path, UnreadableTypeError, mismatch
 from worker_ext.typed.hints import (
+    DICT_CLASSES,
     DICTS,
     LISTS,
     SCALARS,
@@ -38,10 +40,10 @@ from worker_ext.typed.reads import (
     Read,
     custom_object,
     dict_of,
-    enum_members,
     items_of,
     list_of,
     object_of,
+    one_of,
     pydantic_model,
     scalar,
 )
@@ -162,11 +164,18 @@ class _Compiler:
             return self._annotated(hint, arguments[0])
         if origin in UNIONS:
             return self._union(hint, [unwrapped(member) for member in arguments])
+        if origin is typing.Literal and any(isinstance(value, enum.Enum) for value in arguments):
+            self.is_native = False
+            return one_of(arguments)
         if hint in SCALARS or hint is None or origin is typing.Literal:
             return scalar(hint)
         container = self._container(origin or hint, arguments)
         if container is not None:
             return container
+        if isinstance(hint, str | typing.ForwardRef):
+            raise UnreadableTypeError(
+                f"a type is named by the text {name_of(hint)!r}, which cannot be looked up here. Name the type itself"
+            )
         if not isinstance(origin or hint, type):
             raise UnreadableTypeError(f"values of type {name_of(hint)} cannot be made of JSON")
         return self._once(hint, hint, self._class)
@@ -194,6 +203,13 @@ class _Compiler:
         if origin in DICTS:
             key, value = arguments or (Any, Any)
             return dict_of(key_of(key), self.compile(value))
+        if origin is collections.deque:
+            self.is_native = False
+            return list_of(self.compile(*arguments or (Any,)), collections.deque)
+        if origin in DICT_CLASSES:
+            self.is_native = False
+            key, value = (*(arguments or (Any,)), int) if origin is collections.Counter else arguments or (Any, Any)
+            return dict_of(key_of(key), self.compile(value), _maker(origin, value))
         return None
 
     def _tuple(self, arguments: tuple[Any, ...]) -> Read:
@@ -253,7 +269,7 @@ class _Compiler:
             msgspec.json.Decoder(cls)
         except TypeError:
             self.is_native = False
-            return enum_members(cls)
+            return one_of(tuple(cls))
         return scalar(cls)
 
     # -- unions ------------------------------------------------------------------------------------------------------
@@ -311,6 +327,18 @@ class _Compiler:
                 "field such as `kind: Literal['...']`"
             )
         return by_names(hint, shapes, reads)
+
+
+def _maker(origin: Any, value: Any) -> Callable[[dict[Any, Any]], Any]:
+    """What makes a dict of a class of the standard library; a `defaultdict[str, list[int]]` fills in lists."""
+    if origin is not collections.defaultdict:
+        made: Callable[[dict[Any, Any]], Any] = origin
+        return made
+    filled_in = typing.get_origin(value) or value
+    return functools.partial(collections.defaultdict, filled_in if filled_in in _EMPTY else None)
+
+
+_EMPTY = frozenset({bool, dict, float, int, list, set, str, tuple})
 
 
 def struct(hint: Any) -> Read:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import collections.abc
 import dataclasses
 import enum
@@ -30,6 +31,7 @@ LISTS = frozenset(
 )
 SETS = frozenset({set, collections.abc.Set, collections.abc.MutableSet})
 DICTS = frozenset({dict, collections.abc.Mapping, collections.abc.MutableMapping})
+DICT_CLASSES = frozenset({collections.OrderedDict, collections.defaultdict, collections.Counter})
 UNIONS = (typing.Union, types.UnionType)
 _QUALIFIERS = (typing.Required, typing.NotRequired, typing.Final, getattr(typing, "ReadOnly", typing.Final))
 
@@ -50,7 +52,7 @@ def kind_of(hint: Any) -> str:
     if typing.get_origin(hint) is typing.Annotated:
         hint = unwrapped(typing.get_args(hint)[0])
     cls = typing.get_origin(hint) or hint
-    if cls in LISTS or cls in SETS or cls in (frozenset, tuple):
+    if cls in LISTS or cls in SETS or cls in (frozenset, tuple, collections.deque):
         return "array"
     if cls in SCALARS or cls is typing.Literal or not isinstance(cls, type) or issubclass(cls, enum.Enum):
         return "object" if cls in DICTS else "scalar"

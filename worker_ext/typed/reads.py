@@ -67,7 +67,7 @@ def items_of(reads: list[Read], make: Callable[[Iterable[Any]], Any], least: int
     return read
 
 
-def dict_of(read_key: Read | None, read_value: Read) -> Read:
+def dict_of(read_key: Read | None, read_value: Read, make: Callable[[dict[Any, Any]], Any] | None = None) -> Read:
     """Reads an object of any names."""
 
     def read(value: JSON) -> Any:
@@ -79,7 +79,7 @@ def dict_of(read_key: Read | None, read_value: Read) -> Read:
                 items[key if read_key is None else read_key(key)] = read_value(item)
             except FaultError as fault:
                 raise fault.at(key) from None
-        return items
+        return items if make is None else make(items)
 
     return read
 
@@ -164,15 +164,17 @@ def pydantic_fault(error: Any) -> FaultError:
     return FaultError(what, reversed(faults[0]["loc"]))
 
 
-def enum_members(cls: type[enum.Enum]) -> Read:
-    """Reads members of an enum by their values, of whatever type these are."""
-    members = {codec.encode_value(member.value): member for member in cls}
+def one_of(values: tuple[Any, ...]) -> Read:
+    """Reads one of these values, members of enums by their values, of whatever type these are."""
+    spelled = {codec.encode_value(value.value if isinstance(value, enum.Enum) else value): value for value in values}
 
     def read(value: JSON) -> Any:
+        if isinstance(value, enum.Enum) and value in values:  # made already
+            return value
         try:
-            return value if isinstance(value, cls) else members[codec.encode_value(value)]
+            return spelled[codec.encode_value(value)]
         except KeyError:
-            raise FaultError(f"Expected one of {', '.join(members)}, got `{found_in(value)}`") from None
+            raise FaultError(f"Expected one of {', '.join(spelled)}, got `{found_in(value)}`") from None
 
     return read
 

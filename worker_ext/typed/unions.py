@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -60,10 +61,14 @@ def tags_of(shapes: list[Shape]) -> tuple[str, list[tuple[Any, ...]]] | None:
     for name in shapes[0].names:
         hints = [unwrapped(shape.names.get(name)) for shape in shapes]
         if all(typing.get_origin(hint) is typing.Literal for hint in hints):
-            tags = [typing.get_args(hint) for hint in hints]
+            tags = [tuple(map(_json_of, typing.get_args(hint))) for hint in hints]
             if len({tag for some in tags for tag in some}) == sum(map(len, tags)):
                 return name, tags
     return None
+
+
+def _json_of(tag: Any) -> Any:
+    return tag.value if isinstance(tag, enum.Enum) else tag
 
 
 def tagged(name: str, tags: list[tuple[Any, ...]], reads: list[Read]) -> Read:
