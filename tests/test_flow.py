@@ -1,6 +1,7 @@
 """Flow helpers, each in an `async def` orchestrator and in its generator twin: the same actions, the same outcome."""
 
 import asyncio
+import gc
 from collections.abc import Callable, Generator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -90,6 +91,42 @@ class TestMap:
         assert isinstance(error, ExceptionGroup)
         assert (error.message, [str(failure)[0] for failure in error.exceptions]) == ("2 of 4 failed", ["b", "c"])
 
+    def test_a_function_that_raises_is_one_failure_among_others(self, style: Style) -> None:
+        def call(context: Context, name: str) -> df.Task[Any]:
+            if name == "B":
+                raise KeyError(name)
+            return context.call_activity(name)
+
+        def letters(context: Context, limit: int | None) -> flow.Flow[Any]:
+            return flow.map(partial(call, context), "ABC", limit=limit, fail_fast=False)
+
+        for limit in (None, 2):
+            orchestrator = style(partial(letters, limit=limit))
+            turn = replay(orchestrator, begun("A", "C").batch().completed(0).completed(1))
+            assert isinstance(turn.error, ExceptionGroup)
+            assert [repr(error) for error in turn.error.exceptions] == ["KeyError('B')"]
+
+    @pytest.mark.parametrize("limit", [None, 2])
+    def test_a_failure_lets_go_of_what_the_others_wait_for(self, style: Style, limit: int | None) -> None:
+        def helper(context: Context) -> flow.Flow[Any]:
+            def begin(name: str) -> df.Task[Any]:
+                return context.wait_for_external_event(name) if name == "x" else context.call_activity(name)
+
+            return flow.map(begin, ["x", "A", "A"][: limit or 3], limit=limit)
+
+        def in_steps(context: Context) -> Generator[Any, Any, Any]:
+            with suppress(df.TaskFailedError):
+                yield from helper(context)
+            return (yield context.wait_for_external_event("x"))
+
+        async def in_coroutine(context: Context) -> Any:
+            with suppress(df.TaskFailedError):
+                await helper(context)
+            return await context.wait_for_external_event("x")
+
+        history = begun("A", *(["A"] if limit is None else [])).batch().failed(0).raised("x", 1)
+        assert replay(in_steps if style is yielded else in_coroutine, history).output == 1
+
     def test_one_task_may_stand_for_several_items(self, style: Style) -> None:
         def shared(context: Context) -> flow.Flow[Any]:
             task = context.call_activity("A")
@@ -138,6 +175,11 @@ class TestTimeout:
     def test_what_does_not_is_a_timeout(self, style: Style) -> None:
         turn = replay(style(self.limited), begun().timer_created(0).batch(timedelta(seconds=9)).timer_fired(0))
         assert isinstance(turn.error, TimeoutError)
+        assert str(turn.error) == "it took longer than 0:00:09"
+
+    def test_where_no_time_is_left_nothing_is_begun(self, style: Style) -> None:
+        turn = replay(style(lambda context: flow.timeout(context.call_activity("A"), timedelta(seconds=-1))), begun())
+        assert (started(turn), str(turn.error)) == ([], "it took longer than -1 day, 23:59:59")
 
 
 @dataclass
@@ -436,3 +478,39 @@ def test_branches_may_be_mapped_over_coroutines() -> None:
     history = begun("A").batch().completed(0, 1).scheduled("a", 1).batch().completed(1, 2)
     history.scheduled("B", 2).batch().completed(2, 3).scheduled("b", 3).batch().completed(3, 4)
     assert replay(orchestrator, history).output == ["12", "34"]
+
+
+@both
+@pytest.mark.parametrize(
+    "helper",
+    [
+        lambda context: flow.map(context.call_activity, "AB"),
+        lambda context: flow.map(context.call_activity, "AB", limit=1),
+        lambda context: flow.map(context.call_activity, "AB", fail_fast=False),
+        lambda context: flow.map(context.call_activity, "AB", limit=1, fail_fast=False),
+        lambda context: flow.race(context.call_activity("A"), context.call_activity("B")),
+        lambda context: flow.timeout(context.call_activity("A"), timedelta(seconds=9)),
+    ],
+)
+def test_a_failure_leaves_no_circle_of_references(helper: Helper, style: Style) -> None:
+    async def in_coroutine(context: Context) -> Any:
+        with suppress(Exception):
+            await helper(context)
+        await context.call_activity("Z")
+
+    def in_steps(context: Context) -> Generator[Any, Any, Any]:
+        with suppress(Exception):
+            yield from helper(context)
+        yield context.call_activity("Z")
+
+    def turn() -> None:
+        replay(in_steps if style is yielded else in_coroutine, begun("A").batch().failed(0))
+
+    turn()  # what is made once and kept is made now
+    gc.collect()
+    gc.disable()
+    try:
+        turn()
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

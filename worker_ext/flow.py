@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
 
 from worker_ext.arguments import expect
 from worker_ext.context import DurableOrchestrationContext
@@ -35,6 +35,8 @@ __all__ = ["Flow", "NotEnoughEventsError", "Saga", "collect", "map", "race", "ti
 
 if TYPE_CHECKING:
     from typing_extensions import TypeForm
+
+_NOTHING = timedelta(0)
 
 T = TypeVar("T")
 T1 = TypeVar("T1")
@@ -143,7 +145,7 @@ def map(  # noqa: A001 - it is what map is, for work that takes time
     work = list(items)
     return Flow(
         lambda: _map_async(function, work, limit or len(work), fail_fast),
-        lambda: _map_steps(function, work, limit or len(work), fail_fast),
+        lambda: _MapInSteps(function, work, limit or len(work), fail_fast).run(),
     )
 
 
@@ -163,51 +165,79 @@ async def _map_async(
                     raise
                 errors[index] = error
 
-    tasks = [asyncio.create_task(work()) for _ in range(min(limit, len(items)))]
+    tasks: list[asyncio.Future[None]] = [asyncio.create_task(work()) for _ in range(min(limit, len(items)))]
     try:
         await asyncio.gather(*tasks)
+        return _in_order(results, errors, len(items))
     finally:
+        errors.clear()  # it and the tracebacks in it would keep each other
         await _cancel(tasks)
-    return _in_order(results, errors, len(items))
 
 
-def _map_steps(
-    function: Callable[[Item], Awaitable[T]], items: list[Item], limit: int, fail_fast: bool
-) -> Generator[Any, Any, list[T]]:
-    if limit >= len(items):
-        return (yield from _all_steps([_task(function(item)) for item in items], fail_fast))
-    results: dict[int, T] = {}
-    errors: dict[int, Exception] = {}
-    waiting = iter(enumerate(items))
-    running: list[tuple[int, Task]] = []
-    while len(results) + len(errors) < len(items):
-        while len(running) < limit and (entry := next(waiting, None)) is not None:
-            running.append((entry[0], _task(function(entry[1]))))
-        members = [task for _, task in running]
-        yield WhenAnyTask(members[0].schedule, members)
-        ended = [pair for pair in running if pair[1].is_completed]
-        running = [pair for pair in running if not pair[1].is_completed]
-        for index, task in ended:
-            if not task.is_failed:
-                results[index] = task.result
-            elif fail_fast:
-                raise task.result
+class _MapInSteps(Generic[Item, T]):
+    """`map` in a generator: what has been started, and what came of it."""
+
+    def __init__(
+        self, function: Callable[[Item], Awaitable[T]], items: list[Item], limit: int, fail_fast: bool
+    ) -> None:
+        self._function = function
+        self._count = len(items)
+        self._limit = limit
+        self._fail_fast = fail_fast
+        self._waiting = iter(enumerate(items))
+        self._running: list[tuple[int, Task]] = []
+        self._results: dict[int, T] = {}
+        self._errors: dict[int, Exception] = {}
+
+    def run(self) -> Generator[Any, Any, list[T]]:
+        try:
+            while self._fill():
+                yield from self._next([task for _, task in self._running])
+                ended = [pair for pair in self._running if pair[1].is_completed]
+                self._running = [pair for pair in self._running if not pair[1].is_completed]
+                for index, task in ended:
+                    self._take(index, task)
+            return _in_order(self._results, self._errors, self._count)
+        except Exception:
+            for _, task in self._running:
+                if not task.is_completed:
+                    _give_up(task)
+            raise
+        finally:
+            self._running = []  # these and the tracebacks of errors would keep each other
+            self._errors = {}
+
+    def _fill(self) -> bool:
+        """Starts what may be started; whether anything is under way."""
+        while len(self._running) < self._limit and (entry := next(self._waiting, None)) is not None:
+            try:
+                begun = self._function(entry[1])
+            except Exception as error:
+                if self._fail_fast:
+                    raise
+                self._errors[entry[0]] = error
             else:
-                errors[index] = task.result
-    return _in_order(results, errors, len(items))
+                self._running.append((entry[0], _task(begun)))
+        return bool(self._running)
 
+    def _next(self, tasks: list[Task]) -> Generator[Any, Any, None]:
+        """Waits for the next to end; for all of them where no other waits for its turn, since one wait costs less."""
+        schedule = tasks[0].schedule
+        if self._limit < self._count:
+            yield WhenAnyTask(schedule, tasks)
+        elif self._fail_fast:
+            yield WhenAllTask(schedule, tasks)
+        else:
+            with suppress(ExceptionGroup):  # of whatever failed, which is told one by one
+                yield WhenAllSettledTask(schedule, tasks)
 
-def _all_steps(tasks: list[Task], fail_fast: bool) -> Generator[Any, Any, list[Any]]:
-    """All at once: one wait for all of them costs less than one for each."""
-    if not tasks:
-        return []
-    if fail_fast:
-        results: list[Any] = yield WhenAllTask(tasks[0].schedule, tasks)
-        return results
-    with suppress(ExceptionGroup):  # of whatever failed, which is told again below
-        yield WhenAllSettledTask(tasks[0].schedule, tasks)
-    errors = {index: task.result for index, task in enumerate(tasks) if task.is_failed}
-    return _in_order({index: task.result for index, task in enumerate(tasks)}, errors, len(tasks))
+    def _take(self, index: int, task: Task) -> None:
+        if not task.is_failed:
+            self._results[index] = task.result
+        elif self._fail_fast:
+            raise task.result
+        else:
+            self._errors[index] = task.result
 
 
 def _in_order(results: dict[int, T], errors: dict[int, Exception], count: int) -> list[T]:
@@ -240,13 +270,12 @@ def race(*contenders: Awaitable[Any]) -> Flow[Any]:
 
 
 async def _race_async(contenders: Iterable[Awaitable[T]]) -> T:
-    tasks = [asyncio.ensure_future(contender) for contender in contenders]
+    tasks: list[asyncio.Future[T]] = [asyncio.ensure_future(contender) for contender in contenders]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        winner = next(task for task in tasks if task.done())
+        return next(task for task in tasks if task.done()).result()
     finally:
         await _cancel(tasks)
-    return winner.result()
 
 
 def _race_steps(contenders: Iterable[Awaitable[T]]) -> Generator[Any, Any, T]:
@@ -264,23 +293,44 @@ def timeout(awaitable: Awaitable[T], after: timedelta) -> Flow[T]:
 
     Args:
         awaitable: What to wait for. It is cancelled when the time is over.
-        after: How long it may take.
+        after: How long it may take. Where no time is left it is not begun.
 
     Raises:
         TimeoutError: It has not ended in time; raised where the result is awaited.
         TypeError: The time is no timedelta.
     """
     expect("timeout", "after", after, timedelta)
-    return Flow(lambda: asyncio.wait_for(awaitable, after.total_seconds()), lambda: _timeout_steps(awaitable, after))
+    return Flow(lambda: _timeout_async(awaitable, after), lambda: _timeout_steps(awaitable, after))
+
+
+async def _timeout_async(awaitable: Awaitable[T], after: timedelta) -> T:
+    if after <= _NOTHING:
+        future = asyncio.ensure_future(awaitable)
+        if future.cancel():
+            raise _too_long(after)
+        return future.result()
+    try:
+        async with asyncio.timeout(after.total_seconds()) as scope:
+            return await awaitable
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise _too_long(after) from error
+
+
+def _too_long(after: timedelta) -> TimeoutError:
+    return TimeoutError(f"it took longer than {after}")
 
 
 def _timeout_steps(awaitable: Awaitable[T], after: timedelta) -> Generator[Any, Any, T]:
     task = _task(awaitable)
+    if after <= _NOTHING and not task.is_completed:
+        raise _too_long(after)
     timer = timer_until(task.schedule, task.schedule.now + after)
     winner = yield WhenAnyTask(task.schedule, [task, timer])
     if winner is timer:
         _give_up(task)
-        raise TimeoutError(f"it took longer than {after}")
+        raise _too_long(after)
     timer.cancel()
     result: T = _outcome(task)
     return result
@@ -300,9 +350,13 @@ def _give_up(task: Task) -> None:
         task.dropped = True
 
 
-async def _cancel(tasks: Iterable[asyncio.Future[Any]]) -> None:
-    """Cancels what still runs, and waits for it to end."""
+async def _cancel(tasks: list[asyncio.Future[T]]) -> None:
+    """Cancels what still runs, and waits for it to end.
+
+    The list is emptied: it would keep errors of its tasks, and their tracebacks would keep the list.
+    """
     running = [task for task in tasks if not task.done()]
+    tasks.clear()
     for task in running:
         task.cancel()
     if running:
