@@ -13,6 +13,7 @@ from worker_ext.testing import HistoryBuilder, replay
 
 Call = Callable[[Any], Any]
 ENTITY = df.EntityId("Counter", "k")
+ONCE = df.RetryOptions(1000, 1)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +49,40 @@ ENTITY = df.EntityId("Counter", "k")
             "signal_entity was given operationName=7; expected text",
         ),
         (lambda context: context.call_http("GET", None), "call_http was given uri=None; expected text"),
+        (
+            lambda context: context.call_http("GET", "u", headers=[("a", "b")]),
+            "call_http was given headers=[('a', 'b')]; expected a dict",
+        ),
+        (
+            lambda context: context.call_http("GET", "u", token_source="https://vault.azure.net"),
+            "call_http was given token_source='https://vault.azure.net'; "
+            "expected worker_ext.ManagedIdentityTokenSource(...)",
+        ),
+        (
+            lambda context: context.call_http("GET", "u", timeout=5),
+            "call_http was given timeout=5; expected a timedelta, such as timedelta(minutes=5)",
+        ),
+        (
+            lambda context: context.call_http("GET", "u", timeout=timedelta(0)),
+            "call_http was given timeout=datetime.timedelta(0); expected more than nothing",
+        ),
+        (
+            lambda context: context.call_http("GET", "u", retry_options={"attempts": 3}),
+            "call_http was given retry_options={'attempts': 3}; expected worker_ext.RetryOptions(...)",
+        ),
+        (
+            lambda context: context.call_http("GET", "u", retry_options=ONCE, status_codes_to_retry=["503"]),
+            "call_http was given status_codes_to_retry='503'; expected a whole number",
+        ),
+        (
+            lambda context: context.call_http("GET", "u", status_codes_to_retry=[503]),
+            "call_http was given status_codes_to_retry without retry_options, which say how often",
+        ),
+        (
+            lambda context: context.wait_for_external_event("go", timeout=timedelta.max),
+            "wait_for_external_event was given datetime.timedelta(days=999999999, seconds=86399, microseconds=999999), "
+            "which ends after the year 9999",
+        ),
         (lambda context: context.patched(5), "patched was given patch_id=5; expected text"),
         (
             lambda context: df.flow.timeout(context.call_activity("A"), 3),  # type: ignore[arg-type]
@@ -149,3 +184,50 @@ def test_what_is_text_or_a_number_all_the_same_is_sent_as_that(call: Call, same:
 def test_what_is_neither_is_named() -> None:
     with pytest.raises(PayloadError, match=r"^reply: expected text or a number, found <class 'object'> of type type$"):
         first_reply(lambda context: context.call_http("GET", "http://x/", headers={"a": object}))
+
+
+@pytest.mark.parametrize(
+    "options, error, said",
+    [
+        ({"backoff_coefficient": 0}, ValueError, "backoff_coefficient: expected a number greater than 0, found 0"),
+        (
+            {"backoff_coefficient": float("nan")},
+            ValueError,
+            "backoff_coefficient: expected a number greater than 0, found nan",
+        ),
+        (
+            {"max_retry_interval_in_milliseconds": -5},
+            ValueError,
+            "max_retry_interval_in_milliseconds: expected a number greater than 0, found -5",
+        ),
+        (
+            {"retry_timeout_in_milliseconds": 0},
+            ValueError,
+            "retry_timeout_in_milliseconds: expected a number greater than 0, found 0",
+        ),
+        (
+            {"non_retryable": ValueError},
+            TypeError,
+            "non_retryable=<class 'ValueError'>; expected a list of error types, or of their names",
+        ),
+        (
+            {"non_retryable": "ValueError"},
+            TypeError,
+            "non_retryable='ValueError'; expected a list of error types, or of their names",
+        ),
+        ({"handler": True}, TypeError, "handler=True; expected a function of one parameter"),
+    ],
+)
+def test_retry_options_that_make_no_sense_are_refused(
+    options: dict[str, Any], error: type[Exception], said: str
+) -> None:
+    with pytest.raises(error) as refusal:
+        df.RetryOptions(1000, 3, **options)
+    assert str(refusal.value) == said
+
+
+def test_retry_options_are_shown_as_actions_carry_them() -> None:
+    plain = {"firstRetryIntervalInMilliseconds": 1000, "maxNumberOfAttempts": 3}
+    assert df.RetryOptions(1000, 3).to_json() == plain
+    more = df.RetryOptions(1000, 3, backoff_coefficient=2, retry_timeout_in_milliseconds=60_000)
+    assert more.to_json() == plain | {"backoffCoefficient": 2, "retryTimeoutInMilliseconds": 60_000}

@@ -7,6 +7,7 @@ from typing import Any
 
 _EXPECTED: dict[type, str] = {
     str: "text",
+    dict: "a dict",
     int: "a whole number",
     timedelta: "a timedelta, such as timedelta(minutes=5)",
 }

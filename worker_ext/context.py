@@ -36,7 +36,7 @@ from worker_ext.entity_proxy import EntityProxy, entity_id_of, target
 from worker_ext.function_calls import FunctionCalls
 from worker_ext.protocol import actions
 from worker_ext.protocol.codec import decode_value, encode_value, format_microseconds
-from worker_ext.protocol.durable_http import DurableHttpRequest, TokenSource
+from worker_ext.protocol.durable_http import DurableHttpRequest, ManagedIdentityTokenSource, TokenSource
 from worker_ext.protocol.entity import EntityId
 from worker_ext.protocol.history import ExecutionStarted
 from worker_ext.protocol.orchestrator import OrchestratorRequest
@@ -215,6 +215,7 @@ class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
         Raises:
             ValueError: The name is empty.
             TypeError: The name is no text, or the timeout no timedelta.
+            OverflowError: The timeout ends later than dates can tell.
         """
         if not name:
             raise ValueError("external_event_name cannot be empty")
@@ -228,7 +229,8 @@ class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
         if timeout is None:
             return wait
         expect("wait_for_external_event", "timeout", timeout, timedelta)
-        return EventOrTimeoutTask(self._schedule, wait, timer_until(self._schedule, self._schedule.now + timeout))
+        end = _due(self._schedule, timeout, "wait_for_external_event")
+        return EventOrTimeoutTask(self._schedule, wait, timer_until(self._schedule, end))
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 
@@ -261,9 +263,10 @@ class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
             status_codes_to_retry: Answers that are repeated too.
 
         Raises:
-            TypeError: The address is no text, or `is_raw_str` was said of something that is none.
+            TypeError: An argument is of the wrong kind, or `is_raw_str` was said of something that is no text.
+            ValueError: The timeout is not longer than nothing, or answers are to be repeated without saying how.
         """
-        expect("call_http", "uri", uri, str)
+        _check_http(uri, headers, token_source, timeout, retry_options, status_codes_to_retry)
         if is_raw_str and not isinstance(content, str):
             raise TypeError(
                 "Invalid use of 'is_raw_str' parameter: 'is_raw_str' is set to 'True' but 'content' is not an instance "
@@ -537,6 +540,27 @@ def _entity(entity_id: EntityId | None) -> str:
     if entity_id is None:
         raise ValueError("entity_id cannot be empty")
     return str(entity_id)
+
+
+def _check_http(
+    uri: Any, headers: Any, token_source: Any, timeout: Any, retry_options: Any, statuses: Sequence[Any]
+) -> None:
+    """Refuses what the extension could not read, or would be ignored."""
+    expect("call_http", "uri", uri, str)
+    if headers is not None:
+        expect("call_http", "headers", headers, dict)
+    if not (token_source is None or hasattr(token_source, "to_json")):
+        expect("call_http", "token_source", token_source, ManagedIdentityTokenSource)
+    if timeout is not None:
+        expect("call_http", "timeout", timeout, timedelta)
+        if timeout <= timedelta(0):
+            raise ValueError(f"call_http was given timeout={timeout!r}; expected more than nothing")
+    if retry_options is not None:
+        expect("call_http", "retry_options", retry_options, RetryOptions)
+    elif statuses:
+        raise ValueError("call_http was given status_codes_to_retry without retry_options, which say how often")
+    for status in statuses:
+        expect("call_http", "status_codes_to_retry", status, int)
 
 
 def _due(schedule: Schedule, time: datetime | timedelta, call: str) -> datetime:

@@ -9,11 +9,14 @@ Source: durable-functions JSON protocol, retry algorithm (2.3.1, 2.3.2).
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from uuid import NAMESPACE_OID, uuid5
+
+from msgspec import to_builtins
 
 from worker_ext.engine.tasks import Decoder, Leaf, LongTimerTask, T_co, Task, TimerTask, leaf_for, timer_until
 from worker_ext.errors import TaskFailedError
@@ -60,6 +63,7 @@ class RetryOptions:
             from what it is told; it cannot use the context.
 
     Raises:
+        TypeError: What is not retryable is no list, or the handler cannot be called.
         ValueError: A number is out of its range.
     """
 
@@ -77,13 +81,19 @@ class RetryOptions:
             raise ValueError("first_retry_interval_in_milliseconds value must be greater than 0.")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter is a part of the delay: expected 0 to 1, found {self.jitter}")
+        for name in ("backoff_coefficient", "max_retry_interval_in_milliseconds", "retry_timeout_in_milliseconds"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise ValueError(f"{name}: expected a number greater than 0, found {value}")
+        if isinstance(self.non_retryable, str | type):
+            raise TypeError(f"non_retryable={self.non_retryable!r}; expected a list of error types, or of their names")
+        if not (self.handler is None or callable(self.handler)):
+            raise TypeError(f"handler={self.handler!r}; expected a function of one parameter")
 
     def to_json(self) -> dict[str, Any]:
         """The options as actions carry them."""
-        return {
-            "firstRetryIntervalInMilliseconds": self.first_retry_interval_in_milliseconds,
-            "maxNumberOfAttempts": self.max_number_of_attempts,
-        }
+        members: dict[str, Any] = to_builtins(self.wire)
+        return members
 
     @property
     def wire(self) -> actions.RetryOptions:
