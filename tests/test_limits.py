@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 from collections.abc import Callable, Generator
 from datetime import timedelta
@@ -265,6 +266,22 @@ def test_a_permit_is_given_back_when_the_work_fails(orchestrator: Any) -> None:
     failed = replay(orchestrator, waited("durablesemaphore").scheduled("Render", 3).batch().failed(3))
     assert isinstance(failed.error, df.TaskFailedError)
     assert leaves(failed)[4:] == ["@durablesemaphore@gpu release"]
+
+
+def test_a_permit_is_given_back_by_whichever_task_leaves_the_block() -> None:
+    async def orchestrator(context: Context) -> Any:
+        async with contextlib.AsyncExitStack() as stack:
+            await stack.enter_async_context(limits.semaphore(context, "gpu", 2))
+            kept = stack.pop_all()
+
+        async def work() -> Any:
+            async with kept:
+                return await context.call_activity("Render")
+
+        return await asyncio.create_task(work())
+
+    done = replay(orchestrator, waited("durablesemaphore").scheduled("Render", 3).batch().completed(3, "seen"))
+    assert (done.output, leaves(done)[4:]) == ("seen", ["@durablesemaphore@gpu release"])
 
 
 async def again_in_coroutine(context: Context) -> None:

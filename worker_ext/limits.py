@@ -268,7 +268,12 @@ class Semaphore:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._held[asyncio.current_task()].pop().release()
+        task = asyncio.current_task()
+        owner = task if task in self._held else next(iter(self._held))  # it may be left by another than entered it
+        permits = self._held[owner]
+        permits.pop().release()
+        if not permits:
+            del self._held[owner]
 
 
 def semaphore(
