@@ -26,12 +26,14 @@ class Server:
     def __init__(self) -> None:
         self.url = ""
         self.seen: list[dict[str, Any]] = []
+        self.user_agent: str | None = None
         self.answers: list[web.Response] = []
 
     async def handle(self, request: web.Request) -> web.Response:
         kept = {
             name: value for name, value in request.headers.items() if name in {"Content-Type", "X-A", "x-functions-key"}
         }
+        self.user_agent = request.headers.get("User-Agent")
         self.seen.append(
             {"method": request.method, "path": request.path_qs, "headers": kept, "body": await request.text()}
         )
@@ -89,6 +91,18 @@ async def test_content_without_a_type_is_plain_text(server: Server, sender: Http
     server.answers = [web.Response()]
     await send(sender, method="POST", uri=server.url, content="x")
     assert server.seen[0]["headers"] == {"Content-Type": "text/plain; charset=utf-8"}
+
+
+@pytest.mark.parametrize(
+    "headers, user_agent",
+    [({}, "Microsoft.Azure.WebJobs.Extensions.DurableTask/3.19.0"), ({"user-agent": "mine/1"}, "mine/1")],
+)
+async def test_a_request_names_the_extension_unless_the_app_names_itself(
+    server: Server, sender: HttpSender, headers: dict[str, str], user_agent: str
+) -> None:
+    server.answers = [web.Response()]
+    await send(sender, uri=server.url, headers=headers)
+    assert server.user_agent == user_agent
 
 
 async def test_any_status_is_a_result(server: Server, sender: HttpSender) -> None:

@@ -30,6 +30,7 @@ HTTP_ACTIVITY = "BuiltIn::HttpActivity"
 
 _NAMESPACE = "Microsoft.Azure.WebJobs.Extensions.DurableTask"
 _TYPE = f"{_NAMESPACE}.DurableHttpRequest, {_NAMESPACE}"
+_USER_AGENT = f"{_NAMESPACE}/3.19.0"
 _DEFAULT_TIMEOUT = timedelta(seconds=100)
 _ACCEPTED = 202
 _FIRST_ERROR = 400
@@ -244,6 +245,8 @@ def _sent_headers(request: _Request) -> list[tuple[str, str]]:
         for value in ([values] if isinstance(values, str) else values)
     ]
     content_type = next((value for name, value in headers if name.lower() == "content-type"), None)
+    if not any(name.lower() == "user-agent" for name, _ in headers):
+        headers.append(("User-Agent", _USER_AGENT))
     if content_type is not None and content_type.lower().startswith("multipart/"):
         raise _FailedError("Multipart content is not supported with CallHttpAsync.")
     if content_type is None and request.content is not None:
