@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import re
+import textwrap
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ _GUID = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}|\b[0-9a-f]{32}\
 ORCHESTRATOR_STACK = "<stack>"
 """What the recordings have in the place of an orchestrator's stack trace."""
 _ENTITY = re.compile(r'(?:@counter@|"key": ")(\w+)')
+_REQUEST = re.compile(r"TaskScheduled#(\d+) Name=BuiltIn::HttpActivity Input=\[(?=(.*))")
 _MISSING = re.compile(r"no_?such", re.IGNORECASE)
 
 
@@ -34,11 +36,17 @@ class Line:
     key: str
     text: str
     reply: Any
+    then: str = ""
 
     @cached_property
     def payload(self) -> dict[str, Any]:
         payload: dict[str, Any] = json.loads(self.text)
         return payload
+
+    @cached_property
+    def execution(self) -> str:
+        """The id of the execution; none of an entity."""
+        return execution_of(self.payload)
 
     @cached_property
     def batch(self) -> list[dict[str, Any]]:
@@ -66,15 +74,20 @@ class Case:
         return not any("history" in line.payload for line in self.lines)
 
     @cached_property
+    def sets_timers(self) -> bool:
+        """Whether it asks for any."""
+        return any(_FIRE_AT.search(json.dumps(line.reply)) for line in self.lines)
+
+    @cached_property
     def _events(self) -> list[tuple[Line, dict[str, Any]]]:
         return [(line, event) for line in self.lines for event in line.payload.get("history", ())]
 
     @cached_property
-    def _ends(self) -> dict[tuple[str, str, int], dict[str, Any]]:
+    def ends(self) -> dict[tuple[str, str, int], dict[str, Any]]:
         """What ended the tasks of instances."""
         kinds = {COMPLETED, FAILED, CHILD_COMPLETED, CHILD_FAILED}
         return {
-            (line.key, execution_of(line.payload), event["TaskScheduledId"]): event
+            (line.key, line.execution, event["TaskScheduledId"]): event
             for line, event in self._events
             if event["EventType"] in kinds
         }
@@ -84,7 +97,7 @@ class Case:
         begun: dict[tuple[str, str, int], dict[str, Any]] = {}
         for line, event in self._events:
             if event["EventType"] == kind:
-                begun.setdefault((line.key, execution_of(line.payload), event["EventId"]), event)
+                begun.setdefault((line.key, line.execution, event["EventId"]), event)
         return begun
 
     @cached_property
@@ -92,14 +105,23 @@ class Case:
         """The activities of an instance by name, in the order they were scheduled."""
         tasks = defaultdict(list)
         for key, event in self._begun(SCHEDULED).items():
-            tasks[key[0], event["Name"]].append(Task(key, self._ends.get(key)))
+            tasks[key[0], event["Name"]].append(Task(key, self.ends.get(key)))
         return tasks
 
     @cached_property
     def children(self) -> dict[str, Task]:
         """The children by id."""
         begun = self._begun(CHILD_CREATED).items()
-        return {event["InstanceId"]: Task(key, self._ends.get(key)) for key, event in begun}
+        return {event["InstanceId"]: Task(key, self.ends.get(key)) for key, event in begun}
+
+    @cached_property
+    def requests(self) -> dict[tuple[str, str, int], dict[str, Any]]:
+        """The requests of durable HTTP, in the order they were sent."""
+        return {
+            (line.key, line.execution, int(found[1])): json.JSONDecoder().raw_decode(found[2])[0]
+            for line in self.lines
+            for found in _REQUEST.finditer(line.then)
+        }
 
     @cached_property
     def operations(self) -> dict[str, list[Task]]:
@@ -193,8 +215,50 @@ def read_cases(files: Iterable[Path]) -> list[Case]:
                     continue
                 reply = record.get("response", record.get("reply"))
                 case = cases.setdefault((file.stem, record["case"]), Case(record["case"], file.stem, []))
-                case.lines.append(Line(key_of(json.loads(record["payload"])), record["payload"], reply))
-    return list(cases.values())
+                key = key_of(json.loads(record["payload"]))
+                case.lines.append(Line(key, record["payload"], reply, record.get("then", "")))
+    for case in cases.values():
+        case.lines[:0] = _turns_before(case.lines[0])
+    return _sorted_out(list(cases.values()))
+
+
+def _turns_before(first: Line) -> list[Line]:
+    """The turns before the first that was kept of a long chain of activities: its payload and reply hold them all."""
+    history = first.payload.get("history", [])
+    if sum(event["EventType"] == OPENED for event in history) < 2:
+        return []
+    opened = [number for number, event in enumerate(history) if event["EventType"] == OPENED]
+    scheduled = [number for number, event in enumerate(history) if event["EventType"] == SCHEDULED]
+    played, new = ([_laid_out(event | change) for event in history] for change in ({}, {"IsPlayed": False}))
+    tail = first.text[first.text.rindex("\n  ],\n") :]
+    lines = []
+    for number, (start, decided) in enumerate(zip(opened[:-1], scheduled, strict=True), 1):
+        text = '{\n  "history": [\n' + ",\n".join(played[:start] + new[start:decided]) + tail
+        if not start:
+            text = text.replace('"isReplaying": true', '"isReplaying": false')
+        lines.append(Line(first.key, text, first.reply | {"actions": [first.reply["actions"][0][:number]]}))
+    return lines
+
+
+def _laid_out(event: dict[str, Any]) -> str:
+    return textwrap.indent(json.dumps(event, ensure_ascii=False, indent=2), "    ")
+
+
+def _sorted_out(cases: list[Case]) -> list[Case]:
+    """The cases with each batch of an entity where it was waited for; a recorder may have written it down later."""
+    callers: dict[str, Line] = {}
+    for line in (line for case in cases for line in case.lines if "history" in line.payload):
+        for event in line.batch:
+            if event["EventType"] == RAISED:
+                callers.setdefault(event["Name"], line)
+    homes = {id(line): case for case in cases for line in case.lines}
+    for case in cases:
+        for line in [line for line in case.lines if "self" in line.payload]:
+            caller = callers.get(line.batch[0]["id"])
+            if caller is not None and (home := homes[id(caller)]) is not case:
+                case.lines.remove(line)
+                home.lines.insert(home.lines.index(caller), line)
+    return cases
 
 
 def key_of(payload: dict[str, Any]) -> str:
@@ -257,6 +321,7 @@ class Identities:
     counts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
     executions: dict[str, str] = field(default_factory=dict)
     clocks: dict[tuple[str, str, str], str] = field(default_factory=dict)
+    shifts: dict[tuple[str, str], timedelta] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.lines = defaultdict(list)
@@ -286,34 +351,43 @@ class Identities:
         line = self.next_line(key)
         self.counts[key] += 1
         if line is not None and (execution := execution_of(payload)):
-            self.executions[execution] = execution_of(line.payload)
+            self.executions[execution] = line.execution
         return key, line
 
-    def told(self, key: str, text: str) -> list[Task]:
+    def told(self, key: str, line: Line | None, text: str) -> list[Task]:
         """What others are told of an invocation: of a child's end, or of each operation."""
         if key in self.children:
             if self.next_line(key) is not None:
                 return []
             return [self.children[key]]
+        if line is not None and "self" in line.payload:
+            ids = [operation["id"] for operation in line.batch]
+            return [task for task in self.operations[key] if task.key[1] in ids]
         count = len(batch_of(json.loads(text)))
         first = self.counts["operations of " + key]
         self.counts["operations of " + key] += count
         return self.operations[key][first : first + count]
 
     def moved(self, line: Line, text: str, reply: str) -> str:
-        """A recorded reply with its due times as far from this payload's clock as they were from the recorded one."""
+        """A recorded reply with its due times as far from this payload's clock as they were from the recorded one.
+
+        Their order is kept, also where a turn comes sooner after the one before it than was recorded.
+        """
         payload = json.loads(text)
         if "history" not in payload:
             return reply
+        execution = line.key, line.execution
+        shift = clock_of(payload) - clock_of(line.payload)
+        shift = self.shifts[execution] = max(shift, self.shifts.get(execution, shift))
 
         def move(found: re.Match[str]) -> str:
             try:
                 due = parse_timestamp(found[2])
             except ValueError:
                 return found[0]
-            key = line.key, execution_of(line.payload), found[2]
+            key = *execution, found[2]
             if key not in self.clocks:
-                self.clocks[key] = format_timestamp(due + (clock_of(payload) - clock_of(line.payload)))
+                self.clocks[key] = format_timestamp(due + shift)
             return found[1] + self.clocks[key] + found[3]
 
         return _FIRE_AT.sub(move, reply)

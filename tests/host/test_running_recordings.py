@@ -19,8 +19,8 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -46,12 +46,12 @@ from recorded_cases import (
     batch_of,
     clock_of,
     comparable,
-    execution_of,
     outcome_of,
     read_cases,
     rewritten,
     stack_of,
 )
+from recorded_services import Service, services
 from running_host import APPS, Host, run_host
 
 import worker_ext.host.scheduler
@@ -77,17 +77,6 @@ STALLED_ON_PURPOSE, STALLED = 4.0, 15.0
 # How many seconds a turn may come sooner after the one before it than was recorded: that is about what it then takes.
 PACE_SLACK = 0.05
 
-HTTP = "durable HTTP: the recorded service is not there (tests/host/test_scheduler_http.py has one)"
-LEFT_OUT = {
-    "http202": HTTP,
-    "http202_missing": HTTP,
-    "async_http_poll": HTTP,
-    "key_http": HTTP,
-    "async_x_lock_opencall": "the file holds the entity's batches of two other cases before its own",
-    "retry_limit_all": "two turns set timers due 26 ms apart, and the turns' pace is kept to 50: either may be first",
-    "http_entity": "a request of the management API; test_management_recordings.py sends them all",
-}
-
 # Where this host sends something else: the cases, and why. Those of the kernel are told in test_kernel_recordings.py.
 UNKNOWN = "a call of a function that does not exist fails its task; the recorded host let the instance hang"
 DIFFERENCES = {
@@ -108,22 +97,6 @@ DIFFERENCES = {
 }
 
 # The same of what 1.7.0 was sent.
-HTTP_NAMES = (
-    "http_get",
-    "http_post_dict",
-    "http_post_list",
-    "broken_http_post_json_text",
-    "broken_http_post_text",
-    "http_headers",
-    "http_put_delete",
-    "http_error_status",
-    "http_accepted",
-    "http_fan_out",
-)
-PEER_LEFT_OUT = {
-    **dict.fromkeys(HTTP_NAMES, HTTP),
-    "long_chain_300": "the file holds only the last three of its turns",
-}
 NUMBERS = "a number stays as it was written; the recorded host writes it anew"
 PEER_DIFFERENCES = {
     "broken_entity_unknown": UNKNOWN,
@@ -131,14 +104,14 @@ PEER_DIFFERENCES = {
     "value_numbers": NUMBERS,
 }
 
-GROUPS = ["defaults", "short timers", "inputs kept"]
+GROUPS = ["defaults", "short timers", "inputs kept", "an entity of another case"]
 # Which members of payloads are rewritten in which group.
 REWRITTEN = {
     "defaults": {"no frames", "another exception", "another name"},
     "short timers": {"no frames", "another name"},
 }
 PEER_REWRITTEN = {"defaults": {"no frames"}}
-PEER_GROUPS = ["defaults", "short timers", "default version"]
+PEER_GROUPS = ["defaults", "short timers", "default version", "long history"]
 DEFAULT_VERSION = "2.0"
 beside_the_checkout = pytest.mark.skipif(
     not PEER_FILES, reason="the recordings of 1.7.0 do not lie beside this checkout"
@@ -225,7 +198,7 @@ class Director:
 
     async def keep_pace(self, line: Line) -> None:
         """Waits as long as was recorded between two turns: timers count from one, due times from another."""
-        if "history" not in line.payload or line.key not in self.clocks:
+        if not self.case.sets_timers or "history" not in line.payload or line.key not in self.clocks:
             return
         began, recorded = self.clocks[line.key]
         left = (clock_of(line.payload) - recorded).total_seconds() - (time.monotonic() - began)
@@ -242,7 +215,7 @@ class Director:
             return
         identity = (line.key, event["EventType"], event.get("Name"), event.get("Input"), event["Timestamp"])
         if event["EventType"] in {COMPLETED, FAILED, CHILD_COMPLETED, CHILD_FAILED}:
-            await self.release((line.key, execution_of(line.payload), event["TaskScheduledId"]))
+            await self.release((line.key, line.execution, event["TaskScheduledId"]))
         elif event["EventType"] == STARTED:
             is_first = not any(known[:2] == identity[:2] for known in self.seen)
             if is_first and event["ParentInstance"] is None:
@@ -272,22 +245,27 @@ class Orderly:
     """A gateway that lets things happen in the recorded order."""
 
     inner: WorkerGateway
-    directors: dict[str, Director]
     identities: Identities
-    attempts: dict[str, int] = field(default_factory=lambda: defaultdict(int))
+    running: InitVar[list[Director]]
+    directors: dict[str, Director] = field(init=False)
+    by_line: dict[int, Director] = field(init=False)
+
+    def __post_init__(self, running: list[Director]) -> None:
+        self.directors = {line.key: director for director in running for line in director.case.lines}
+        self.by_line = {id(line): director for director in running for line in director.case.lines}
 
     def function_names(self, kind: FunctionKind) -> Any:
         return self.inner.function_names(kind)
 
     async def run_orchestrator(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
-        await self.keep_order(instance_id, payload)
+        line = await self.keep_order(instance_id, payload)
         reply = await self.inner.run_orchestrator(name, instance_id, payload, trace_parent)
-        return await self.hold(instance_id, payload, reply)
+        return await self.hold(instance_id, line, payload, reply)
 
     async def run_entity(self, name: str, instance_id: str, payload: str, trace_parent: str = "") -> Reply:
-        await self.keep_order(instance_id, payload)
+        line = await self.keep_order(instance_id, payload)
         reply = await self.inner.run_entity(name, instance_id, payload, trace_parent)
-        return await self.hold(instance_id, payload, reply)
+        return await self.hold(instance_id, line, payload, reply)
 
     async def run_activity(self, name: str, instance_id: str, input_text: str | None, trace_parent: str = "") -> Reply:
         key = self.identities.recorded(instance_id)
@@ -302,12 +280,13 @@ class Orderly:
         await director.until_released(tasks[call].key)
         return reply if reply.failure is None else replace(reply, stack=stack_of(end))
 
-    async def keep_order(self, instance_id: str, text: str) -> None:
+    async def keep_order(self, instance_id: str, text: str) -> Line | None:
+        """Lets a turn through when it is the next; what was recorded of it, if anything was."""
         key = self.identities.recorded(instance_id)
-        if key not in self.directors:
-            self.identities.accept(text)
-            return
-        director, line, batch = self.directors[key], self.identities.next_line(key), batch_of(json.loads(text))
+        line, batch = self.identities.next_line(key), batch_of(json.loads(text))
+        director = self.director_of(line) or self.directors.get(key)
+        if director is None:
+            return self.identities.accept(text)[1]
         is_generation = batch[0].get("EventType") == STARTED and self.identities.counts[key] > 0
         if line is not None and len(batch) < len(line.batch) and not is_generation:
             if director.line is line:
@@ -318,11 +297,16 @@ class Orderly:
         self.identities.accept(text)
         if line is not None:
             await director.passed()
+        return line
 
-    async def hold(self, instance_id: str, text: str, reply: Reply) -> Reply:
+    def director_of(self, line: Line | None) -> Director | None:
+        """The director of a line: several cases may have to do with one entity, one after the other."""
+        return None if line is None else self.by_line[id(line)]
+
+    async def hold(self, instance_id: str, line: Line | None, text: str, reply: Reply) -> Reply:
         """Holds a reply until those that are told of it may be told so."""
         key = self.identities.recorded(instance_id)
-        for task in self.identities.told(key, text):
+        for task in self.identities.told(key, line, text):
             if task.end is not None:
                 await self.directors[task.key[0]].until_released(task.key, key)
                 break
@@ -356,12 +340,11 @@ async def replay(cases: list[Case], folder: Path, monkeypatch: pytest.MonkeyPatc
     """Runs cases side by side on one host, and compares what their functions were sent."""
     identities = Identities(cases)
     directors = [Director(case) for case in cases]
-    by_key = {line.key: director for director in directors for line in director.case.lines}
     limits = SHORT_TIMERS if is_short(cases[0]) else TimerLimits()
 
     class OrderlyScheduler(Scheduler):
         def __init__(self, store: Store, gateway: WorkerGateway, settings: DurableSettings) -> None:
-            super().__init__(store, Orderly(gateway, by_key, identities), settings, limits)
+            super().__init__(store, Orderly(gateway, identities, directors), settings, limits)
 
     notes = await asyncio.to_thread(prepare, folder)
     monkeypatch.setattr(worker_ext.host.scheduler, "Scheduler", OrderlyScheduler)
@@ -373,7 +356,7 @@ async def replay(cases: list[Case], folder: Path, monkeypatch: pytest.MonkeyPatc
         monkeypatch.setenv("AzureFunctionsJobHost__extensions__durableTask__defaultVersion", DEFAULT_VERSION)
     keeping = "true" if keeps_inputs(cases[0]) else "false"
     monkeypatch.setenv("AzureFunctionsJobHost__extensions__durableTask__storeInputsInOrchestrationHistory", keeping)
-    async with run_host(APPS / "replayed") as host:
+    async with services(directors) as running, run_replayed(directors, running, monkeypatch) as host:
         places = asyncio.Semaphore(12)
         # Cases that have to do with one entity are run one after the other, as they were recorded.
         entities: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
@@ -388,7 +371,26 @@ async def replay(cases: list[Case], folder: Path, monkeypatch: pytest.MonkeyPatc
 
         await asyncio.gather(*map(run, directors))
         await asyncio.gather(*(director.end() for director in directors))
-    return compare(cases, notes)
+    faults = [fault for found in running.values() for service in found for fault in service.faults]
+    assert faults == []
+    addresses = {service.url: service.origin for found in running.values() for service in found}
+    return compare(cases, notes, addresses)
+
+
+@contextlib.asynccontextmanager
+async def run_replayed(
+    directors: list[Director], running: dict[str, list[Service]], monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Host]:
+    """Runs the app; it calls the services where they are."""
+    addresses = {
+        line.key: {service.origin: service.url for service in running[director.case.name]}
+        for director in directors
+        for line in director.case.lines
+        if director.case.name in running
+    }
+    monkeypatch.setenv("REPLAYED_ADDRESSES", json.dumps(addresses))
+    async with run_host(APPS / "replayed") as host:
+        yield host
 
 
 def files_of(cases: list[Case]) -> list[str]:
@@ -405,31 +407,38 @@ def prepare(folder: Path) -> Path:
     return notes
 
 
-def compare(cases: list[Case], notes: Path) -> Result:
+def compare(cases: list[Case], notes: Path, addresses: dict[str, str]) -> Result:
     sent = defaultdict(list)
     for record in map(json.loads, notes.read_text(encoding="utf-8").splitlines()):
-        sent[record["key"]].append(record["payload"])
+        payload = record["payload"]
+        for address, recorded in addresses.items():
+            payload = payload.replace(address, recorded)
+        sent[record["key"]].append(payload)
     result = Result()
+    last = {line.key: case for case in cases for line in case.lines}
     for case in cases:
         expected = defaultdict(list)
         for line in case.lines:
             expected[line.key].append(line.text)
         for key, texts in expected.items():
+            # An entity that several cases have to do with is sent the payloads of one after the other.
+            count = len(sent[key]) if last[key] is case else len(texts)
+            found, sent[key] = sent[key][:count], sent[key][count:]
             used: list[set[str]] = [set() for _ in texts]
             ours = map(rewritten, texts, used)
-            pairs = [(comparable(one), comparable(other)) for one, other in zip(ours, sent[key], strict=False)]
+            pairs = [(comparable(one), comparable(other)) for one, other in zip(ours, found, strict=False)]
             for names in used:
                 for name in names:
                     result.rewritten[name] += 1
             result.compared += len(texts)
             result.equal += sum(one == other for one, other in pairs)
             unlike = [number for number, (one, other) in enumerate(pairs) if one != other]
-            if unlike or len(texts) != len(sent[key]):
+            if unlike or len(texts) != len(found):
                 first = pairs[unlike[0]] if unlike else ("", "")
                 where = next(
                     (unlike_part(a, b) for a, b in zip(*map(str.splitlines, first), strict=False) if a != b), ""
                 )
-                result.differences.setdefault(case.name, f"{key}: {len(sent[key])} of {len(texts)}; {unlike} {where}")
+                result.differences.setdefault(case.name, f"{key}: {len(found)} of {len(texts)}; {unlike} {where}")
     return result
 
 
@@ -458,9 +467,9 @@ def keeps_to_the_contract() -> Iterator[None]:
     contract.take_faults()
 
 
-def cases_of(group: str, files: list[Path], left_out: dict[str, str]) -> list[Case]:
-    """The cases that can share a host, and are not left out."""
-    return [case for case in read_cases(files) if group_of(case) == group and case.name not in left_out]
+def cases_of(group: str, files: list[Path]) -> list[Case]:
+    """The cases that can share a host."""
+    return [case for case in read_cases(files) if group_of(case) == group]
 
 
 def group_of(case: Case) -> str:
@@ -468,7 +477,17 @@ def group_of(case: Case) -> str:
         return "short timers"
     if has_default_version(case):
         return "default version"
+    if case.file == "sdk170_long_history":
+        return "long history"
+    if case.name == "http_entity":
+        return "an entity of another case"
     return "inputs kept" if keeps_inputs(case) else "defaults"
+
+
+def with_neighbours(cases: list[Case], names: set[str]) -> list[Case]:
+    """The cases of these names, and those whose entities they have to do with too."""
+    entities = {entity for case in cases if case.name in names for entity in case.entities}
+    return [case for case in cases if case.name in names or case.entities & entities]
 
 
 async def check(cases: list[Case], expected: dict[str, str], folder: Path, monkeypatch: pytest.MonkeyPatch) -> Result:
@@ -476,7 +495,7 @@ async def check(cases: list[Case], expected: dict[str, str], folder: Path, monke
     result = await replay(cases, folder / "all", monkeypatch)
     # A timer of a few hundredths of a second may come late on a busy machine: what is not to differ is run again.
     for number in range(3):
-        again = [case for case in cases if case.name in result.differences and case.name not in expected]
+        again = with_neighbours(cases, {name for name in result.differences if name not in expected})
         if again:
             result = result.amended(again, await replay(again, folder / f"again{number}", monkeypatch))
     others = {name: text for name, text in result.differences.items() if name not in expected}
@@ -488,15 +507,14 @@ async def check(cases: list[Case], expected: dict[str, str], folder: Path, monke
 
 @pytest.mark.parametrize("group", GROUPS)
 async def test_the_payloads_are_the_recorded_ones(group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    result = await check(cases_of(group, FILES, LEFT_OUT), DIFFERENCES, tmp_path, monkeypatch)
+    result = await check(cases_of(group, FILES), DIFFERENCES, tmp_path, monkeypatch)
     assert set(result.rewritten) == REWRITTEN.get(group, set())
 
 
-def test_every_recorded_case_is_run_or_left_out_by_name() -> None:
-    names = {case.name for case in read_cases(FILES)}
-    assert names >= set(DIFFERENCES) | set(LEFT_OUT)
-    assert not set(DIFFERENCES) & set(LEFT_OUT)
-    assert sum(len(cases_of(group, FILES, LEFT_OUT)) for group in GROUPS) > 230
+def test_every_recorded_case_is_run() -> None:
+    cases = read_cases(FILES)
+    assert {case.name for case in cases} >= set(DIFFERENCES)
+    assert sum(len(cases_of(group, FILES)) for group in GROUPS) == len(cases)
 
 
 @beside_the_checkout
@@ -504,14 +522,12 @@ def test_every_recorded_case_is_run_or_left_out_by_name() -> None:
 async def test_the_payloads_are_those_that_1_7_0_was_sent(
     group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    result = await check(cases_of(group, PEER_FILES, PEER_LEFT_OUT), PEER_DIFFERENCES, tmp_path, monkeypatch)
+    result = await check(cases_of(group, PEER_FILES), PEER_DIFFERENCES, tmp_path, monkeypatch)
     assert set(result.rewritten) == PEER_REWRITTEN.get(group, set())
 
 
 @beside_the_checkout
-def test_every_case_of_1_7_0_is_run_or_left_out_by_name() -> None:
+def test_every_case_of_1_7_0_is_run() -> None:
     cases = read_cases(PEER_FILES)
-    assert {case.name for case in cases} >= set(PEER_DIFFERENCES) | set(PEER_LEFT_OUT)
-    assert not set(PEER_DIFFERENCES) & set(PEER_LEFT_OUT)
-    left = sum(case.name in PEER_LEFT_OUT for case in cases)
-    assert sum(len(cases_of(group, PEER_FILES, PEER_LEFT_OUT)) for group in PEER_GROUPS) == len(cases) - left
+    assert {case.name for case in cases} >= set(PEER_DIFFERENCES)
+    assert sum(len(cases_of(group, PEER_FILES)) for group in PEER_GROUPS) == len(cases)

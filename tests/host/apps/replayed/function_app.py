@@ -1,7 +1,8 @@
 """Functions that answer what was recorded: the recordings' names, the replies of `REPLAYED_CASES` in `REPLAYED_FILES`.
 
 Orchestrators and entities note each payload in the file that `REPLAYED_NOTES` names, then give the recorded reply of
-that instance's invocation, its due times moved to this run. An activity is handed the outcome it is to have.
+that instance's invocation, its due times moved to this run, its addresses those of `REPLAYED_ADDRESSES`. An activity
+is handed the outcome it is to have.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ FILES = [Path(name) for name in json.loads(os.environ["REPLAYED_FILES"])]
 CASES = [case for case in read_cases(FILES) if (case.file, case.name) in CHOSEN]
 NOTES = Path(os.environ["REPLAYED_NOTES"]).open("a", buffering=1, encoding="utf-8")  # noqa: SIM115 - kept open
 IDENTITIES = Identities(CASES)
+ADDRESSES: dict[str, dict[str, str]] = json.loads(os.environ["REPLAYED_ADDRESSES"])
 
 app = df.DFApp()
 
@@ -43,7 +45,7 @@ def reply_to(payload: str) -> str:
     """Notes a payload, and answers what was recorded."""
     key, line = IDENTITIES.accept(payload)
     NOTES.write(json.dumps({"key": key, "payload": payload}) + "\n")
-    told = IDENTITIES.told(key, payload)
+    told = IDENTITIES.told(key, line, payload)
     if line is None:
         return answer_unrecorded(key, told)
     return answer(line, payload)
@@ -65,7 +67,10 @@ def answer(line: Line, payload: str) -> str:
         raise raising(IDENTITIES.moved(line, payload, line.reply["$raised"]))
     if isinstance(line.reply, str):
         return line.reply
-    return IDENTITIES.moved(line, payload, json.dumps(line.reply, ensure_ascii=False))
+    reply = IDENTITIES.moved(line, payload, json.dumps(line.reply, ensure_ascii=False))
+    for recorded, address in ADDRESSES.get(line.key, {}).items():
+        reply = reply.replace(recorded, address)
+    return reply
 
 
 async def orchestrate(context: func.OrchestrationContext) -> str:
