@@ -8,6 +8,8 @@ with its reason, and must differ.
 import importlib
 import inspect
 import pkgutil
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from enum import Enum
@@ -151,6 +153,33 @@ def test_a_public_name_of_1_7_0_is_in_the_module_of_its_name(module: str, name: 
         assert own == theirs
     elif isinstance(theirs, ModuleType):
         assert isinstance(own, ModuleType)
+
+
+REACHED = """
+import {package} as df
+
+for path in {paths!r}:
+    value = df
+    for part in path.split("."):
+        value = getattr(value, part, None)
+    if value is not None:
+        print(path)
+"""
+
+
+def reached(package: str, paths: list[str]) -> set[str]:
+    """Those of the dotted paths that lead somewhere from a package that was imported, and nothing else was."""
+    script = REACHED.format(package=package, paths=paths)
+    command = [sys.executable, "-W", "ignore", "-c", script]
+    return set(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout.split())
+
+
+def test_what_the_import_of_1_7_0_alone_leads_to_is_led_to_here() -> None:
+    """Annotations such as `df.models.DurableOrchestrationStatus.DurableOrchestrationStatus` are written so."""
+    paths = [f"{module}.{name}".lstrip(".") for module, name in NAMES if name not in NAMES_LEFT_OUT]
+    expected = reached("azure.durable_functions", paths)
+    assert "models.DurableOrchestrationStatus.DurableOrchestrationStatus" in expected
+    assert expected - reached("worker_ext", paths) == set()
 
 
 def test_all_of_1_7_0_is_in_all() -> None:

@@ -1,8 +1,19 @@
 """The import paths of azure-functions-durable 1.7.0: `azure.durable_functions.models` is `worker_ext.models`.
 
-Nothing is defined here. The names are those of 1.7.0; as there, a name in `__all__` hides the module it comes from.
+Nothing is defined here. The names are those of 1.7.0; as there, a name in `__all__` hides the module it comes from, and
+the other modules are attributes: `df.models.DurableOrchestrationStatus.DurableOrchestrationStatus`.
 """
 
+from worker_ext.models import (  # noqa: F401 - attributes of this package
+    DurableOrchestrationStatus,
+    EntityStateResponse,
+    FunctionContext,
+    ReplaySchema,
+    actions,
+    entities,
+    history,
+    utils,
+)
 from worker_ext.models.DurableEntityContext import DurableEntityContext
 from worker_ext.models.DurableHttpRequest import DurableHttpRequest
 from worker_ext.models.DurableOrchestrationBindings import DurableOrchestrationBindings
