@@ -134,7 +134,7 @@ def test_one_parameter_may_be_left_to_its_default(value: Any) -> None:
     "operation,value,error",
     [
         ("add", "x", "$: Expected `int`, got `str`"),
-        ("note", {"text": "a", "day": "x"}, "$.day: Invalid RFC3339 encoded date"),
+        ("note", {"text": "a", "day": "x"}, "$.day: Invalid RFC3339 encoded date, got 'x'"),
         ("note", {"text": "a"}, "$: Object missing required field `day`"),
         ("note", {"text": "a", "day": "2026-01-02", "colour": 1}, "$.colour: Expected one of text, day, loud"),
         ("note", ["a"], "$: Expected an object of text, day, loud, got `list`"),

@@ -295,7 +295,7 @@ SHAPES = f"{__name__}.Circle | {__name__}.Square"
 FAULTS: list[Any] = [
     (Order, {"items": [{"price": 1}] * 3 + [{"price": "x"}]}, "$.items[3].price", "Expected `float`, got `str`"),
     (Order, {"items": [{"price": 1, "parts": [{}]}]}, "$.items[0].parts[0]", "Object missing required field `price`"),
-    (Order, {"items": [{"price": 1, "colour": "blue"}]}, "$.items[0].colour", "Invalid enum value 'blue'"),
+    (Order, {"items": [{"price": 1, "colour": "blue"}]}, "$.items[0].colour", "Expected one of 'red', 'green', got 'blue'"),
     (Order, {"items": [], "prices": {"green tea": []}}, '$.prices["green tea"]', "Expected `decimal`, got `array`"),
     (Order, [], "$", "Expected `object`, got `array`"),
     (Order, None, "$", "Expected `object`, got `null`"),
@@ -323,9 +323,11 @@ FAULTS: list[Any] = [
     (Positive, {"number": 0}, "$", "expected a positive number, got 0"),
     (list[Money], [{"a": 1}], "$[0]", "Expected `Money`, got `object`"),
     (Money, {"__class__": "Order", "__module__": "m", "__data__": 1}, "$", "Expected `Money`, got `m.Order`"),
-    (Annotated[int, msgspec.Meta(gt=0)], 0, "$", "Expected `int` >= 1"),
+    (Annotated[int, msgspec.Meta(gt=0)], 0, "$", "Expected `int` >= 1, got 0"),
     (int | str, 1.5, "$", "Expected `int | str`, got `float`"),
-    (datetime, "yesterday", "$", "Invalid RFC3339 encoded datetime"),
+    (datetime, "yesterday", "$", "Invalid RFC3339 encoded datetime, got 'yesterday'"),
+    (UUID, "x" * 99, "$", f"Invalid UUID, got '{'x' * 49}"),
+    (Literal["a", 1] | None, "b", "$", "Expected one of 'a', 1, got 'b'"),
 ]  # fmt: skip
 
 

@@ -12,7 +12,7 @@ import msgspec
 from worker_ext.protocol import codec
 from worker_ext.protocol.codec import JSON
 from worker_ext.typed.faults import FaultError, found_in, mismatch
-from worker_ext.typed.hints import Field
+from worker_ext.typed.hints import Field, members_of, unwrapped
 
 Read = Callable[[JSON], Any]
 """Makes a value of a JSON value; raises `FaultError`."""
@@ -25,9 +25,27 @@ def scalar(hint: Any) -> Read:
         try:
             return msgspec.convert(value, hint)
         except msgspec.ValidationError as error:
-            raise FaultError(str(error)) from None
+            raise FaultError(_told(str(error), hint, value)) from None
 
     return read
+
+
+def _told(what: str, hint: Any, value: JSON) -> str:
+    """What msgspec finds wrong, with the part that it leaves out: what was found, or what may stand there."""
+    if what.startswith("Invalid enum value"):
+        return f"Expected one of {', '.join(map(repr, _options(hint)))}, got {value!r:.50}"
+    return what if ", got " in what else f"{what}, got {value!r:.50}"
+
+
+def _options(hint: Any) -> list[Any]:
+    """The values of the enums and literals in a type."""
+    options: list[Any] = []
+    for member in map(unwrapped, members_of(hint)):
+        if typing.get_origin(member) is typing.Literal:
+            options += typing.get_args(member)
+        elif isinstance(member, type) and issubclass(member, enum.Enum):
+            options += [choice.value for choice in member]
+    return options
 
 
 def list_of(read_item: Read, make: Callable[[list[Any]], Any]) -> Read:
