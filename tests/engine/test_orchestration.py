@@ -713,6 +713,14 @@ class TestFailures:
         assert isinstance(error, df.OrchestratorError)
         assert instead in str(error)
 
+    async def test_a_yielded_future_is_told_to_be_for_async_def(self) -> None:
+        future = asyncio.get_running_loop().create_future()
+
+        def orchestrator(context: Context) -> Steps:
+            yield future
+
+        assert "write the orchestrator as `async def`" in str(replay(orchestrator, begun()).error)
+
     def test_a_yielded_coroutine_is_told_to_be_for_async_def(self) -> None:
         async def later() -> None: ...
 

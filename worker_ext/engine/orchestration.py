@@ -743,8 +743,8 @@ def _cancelled_before() -> OrchestratorError:
 
 def _instead_of(value: object) -> str:
     """What to write instead of yielding a value that is no task."""
-    if inspect.iscoroutine(value):
-        return "A generator cannot run coroutines: write the orchestrator as `async def`, and await it there"
+    if inspect.iscoroutine(value) or hasattr(value, "get_loop"):  # or a future
+        return "A generator cannot run asyncio: write the orchestrator as `async def`, and await it there"
     if hasattr(value, "__await__") and hasattr(value, "__iter__"):
         return "Use it with `yield from`"
     if hasattr(value, "__aenter__"):
