@@ -1,6 +1,7 @@
 """DurableOrchestrationContext: what an orchestrator may ask for. Each method makes one action and one task.
 
-Calls of functions are in `function_calls`. The context keeps no state; the executor does.
+Calls of functions are in `function_calls`, those of entities in `entity_calls`. The context keeps no state; the
+executor does.
 """
 
 from __future__ import annotations
@@ -8,15 +9,14 @@ from __future__ import annotations
 import json
 import typing
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from uuid import UUID
 
 from worker_ext import payloads
-from worker_ext.arguments import expect
+from worker_ext.arguments import due, expect
 from worker_ext.engine.http import HttpPolicy, HttpTask
-from worker_ext.engine.locks import HeldLocks, LockScope, request_lock
 from worker_ext.engine.orchestration import OrchestrationExecutor
 from worker_ext.engine.retries import RetryOptions
 from worker_ext.engine.tasks import (
@@ -29,20 +29,16 @@ from worker_ext.engine.tasks import (
     WhenAllSettledTask,
     WhenAllTask,
     WhenAnyTask,
-    leaf_for,
     timer_until,
 )
-from worker_ext.entity_proxy import EntityProxy, entity_id_of, target
+from worker_ext.entity_calls import EntityCalls
 from worker_ext.function_calls import FunctionCalls
-from worker_ext.protocol import actions
-from worker_ext.protocol.codec import decode_value, encode_value, format_microseconds
+from worker_ext.protocol.codec import decode_value, encode_value
 from worker_ext.protocol.durable_http import DurableHttpRequest, ManagedIdentityTokenSource, TokenSource
-from worker_ext.protocol.entity import EntityId
 from worker_ext.protocol.history import ExecutionStarted
 from worker_ext.protocol.orchestrator import OrchestratorRequest
 from worker_ext.trigger_view import FunctionContext, HistoryEvent, TriggerView
 
-E = TypeVar("E")
 T = TypeVar("T")
 T1 = TypeVar("T1")
 T2 = TypeVar("T2")
@@ -55,14 +51,12 @@ if TYPE_CHECKING:
     import typing_extensions
     from typing_extensions import TypeForm
 
-    from worker_ext.engine.schedule import Schedule
-
     InputT_co = typing_extensions.TypeVar("InputT_co", covariant=True, default=Any)
 else:
     InputT_co = TypeVar("InputT_co", covariant=True)
 
 
-class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
+class DurableOrchestrationContext(FunctionCalls, EntityCalls, Generic[InputT_co]):
     """The orchestrator's view of its instance: what it was given, the replay-safe clock, and everything it may start.
 
     Type checkers know the input of an orchestrator that is written with `DurableOrchestrationContext[Order]`, and
@@ -190,7 +184,7 @@ class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
             TypeError: The time has no zone, or is none.
             OverflowError: It ends later than dates can tell.
         """
-        return timer_until(self._schedule, _due(self._schedule, fire_at, "create_timer"))
+        return timer_until(self._schedule, due(self._schedule, fire_at, "create_timer"))
 
     @overload
     def wait_for_external_event(
@@ -229,7 +223,7 @@ class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
         if timeout is None:
             return wait
         expect("wait_for_external_event", "timeout", timeout, timedelta)
-        end = _due(self._schedule, timeout, "wait_for_external_event")
+        end = due(self._schedule, timeout, "wait_for_external_event")
         return EventOrTimeoutTask(self._schedule, wait, timer_until(self._schedule, end))
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
@@ -277,152 +271,6 @@ class DurableOrchestrationContext(FunctionCalls, Generic[InputT_co]):
         pause = self._executor.request.default_http_async_request_sleep_time_millseconds
         policy = HttpPolicy(poll, timedelta(milliseconds=pause), retry_options, status_codes_to_retry)
         return HttpTask(self._schedule, request, policy)
-
-    # -- entities ----------------------------------------------------------------------------------------------------
-
-    @overload
-    def call_entity(
-        self,
-        entityId: EntityId,  # noqa: N803
-        operationName: str,  # noqa: N803
-        operationInput: Any = None,  # noqa: N803
-        expected_type: None = None,
-    ) -> Task: ...
-    @overload
-    def call_entity(
-        self,
-        entityId: EntityId,  # noqa: N803
-        operationName: str,  # noqa: N803
-        operationInput: Any = None,  # noqa: N803
-        *,
-        expected_type: TypeForm[T],
-    ) -> Task[T]: ...
-    @overload
-    def call_entity(
-        self,
-        entityId: EntityId,  # noqa: N803
-        operationName: str,  # noqa: N803
-        operationInput: Any,  # noqa: N803
-        expected_type: TypeForm[T],
-    ) -> Task[T]: ...
-    def call_entity(
-        self,
-        entityId: EntityId,  # noqa: N803
-        operationName: str,  # noqa: N803
-        operationInput: Any = None,  # noqa: N803
-        expected_type: Any = None,
-    ) -> Task:
-        """Runs an operation of an entity; the task gives its result.
-
-        Args:
-            entityId: The entity.
-            operationName: The operation.
-            operationInput: What its `get_input()` gives.
-            expected_type: The type to read its result as.
-
-        Raises:
-            ValueError: There is no entity ID.
-        """
-        decode = self._payloads.decoder(expected_type, is_checked=self._is_checked)
-        return self._call_entity(entityId, operationName, operationInput, decode)
-
-    def _call_entity(
-        self, entity_id: EntityId | None, operation: str, input_: Any, decode: payloads.Decoder | None
-    ) -> Task:
-        expect("call_entity", "operationName", operation, str)
-        action = actions.CallEntity(instance_id=_entity(entity_id), operation=operation, input=self._encode(input_))
-        return leaf_for(self._schedule, action, "", decode)
-
-    def signal_entity(
-        self,
-        entityId: EntityId,  # noqa: N803
-        operationName: str,  # noqa: N803
-        operationInput: Any = None,  # noqa: N803
-        *,
-        deliver_at: datetime | timedelta | None = None,
-    ) -> Task[None]:
-        """Sends an operation to an entity without waiting for it; the task is complete at once.
-
-        Args:
-            entityId: The entity.
-            operationName: The operation.
-            operationInput: Its input, any JSON value.
-            deliver_at: When it is to arrive, as an aware datetime or how long from now; None for at once.
-        """
-        self._executor.check_open()
-        expect("signal_entity", "operationName", operationName, str)
-        message = {
-            "instance_id": _entity(entityId),
-            "operation": operationName,
-            "input": self._encode(operationInput),
-        }
-        action: actions.SignalEntity | actions.ScheduledSignalEntity
-        if deliver_at is None:
-            action = actions.SignalEntity(**message)
-        else:
-            due = _due(self._schedule, deliver_at, "signal_entity")
-            action = actions.ScheduledSignalEntity(**message, fire_at=format_microseconds(due))
-        return self._executor.signal(action)
-
-    @overload
-    def entity(self, entity: type[E], key: str) -> type[E]: ...
-    @overload
-    def entity(self, entity: str, key: str) -> Any: ...
-    def entity(self, entity: Any, key: str) -> Any:
-        """An entity, with its operations as methods.
-
-            total = await context.entity(Counter, "a").add(1)
-            context.entity(Counter, "a").signal.add(1)
-
-        Each gives a task, to be awaited or yielded; `signal` has the same without waiting for them.
-
-        Args:
-            entity: The entity's class, or the name of its function.
-            key: Its key.
-
-        Raises:
-            ValueError: The name or the key is empty.
-        """
-
-        def call(entity_id: EntityId, name: str, input_: Any, result_type: Any) -> Task:
-            return self._call_entity(entity_id, name, input_, self._payloads.decoder(result_type, is_checked=True))
-
-        def signal(entity_id: EntityId, name: str, input_: Any, _result_type: Any) -> Task:
-            return self.signal_entity(entity_id, name, input_)
-
-        return EntityProxy(*target(entity, key), call, signal)
-
-    def lock_entities(self, *entities: EntityId | type[Any] | Sequence[EntityId | type[Any]]) -> Task[HeldLocks]:
-        """Locks entities, so that until their release only this orchestration reaches them.
-
-            with (yield context.lock_entities(source, target)):
-                yield context.call_entity(source, "withdraw", 5)
-                yield context.call_entity(target, "deposit", 5)
-
-        Args:
-            entities: What to lock, as IDs or proxies, or one list of them. Their order does not matter.
-
-        Returns:
-            A task that gives the locks, to be used in a `with` block or released with `release()`.
-
-        Raises:
-            OrchestratorError: There are no entities, or the host knows no locks.
-        """
-        return request_lock(self._executor, _entity_ids(entities))
-
-    def lock(self, *entities: EntityId | type[Any] | Sequence[EntityId | type[Any]]) -> LockScope:
-        """Locks entities for a block of an `async def` orchestrator; see `lock_entities`.
-
-            async with context.lock(source, target):
-                await context.call_entity(source, "withdraw", 5)
-
-        Meanwhile other branches may not reach the entities, call any other, or start sub-orchestrations: what they ask
-        for waits until the block has ended.
-
-        Raises:
-            OrchestratorError: There are no entities, or the host knows no locks.
-        """
-        return LockScope(request_lock(self._executor, _entity_ids(entities)))
 
     # -- several at once ---------------------------------------------------------------------------------------------
 
@@ -530,18 +378,6 @@ def _input_type_of(orchestrator: Callable[..., Any]) -> Any:
     return None if payloads.says_nothing(input_type) else input_type
 
 
-def _entity_ids(entities: Sequence[Any]) -> list[Any]:
-    if len(entities) == 1 and isinstance(entities[0], list | tuple):
-        entities = entities[0]
-    return [entity_id_of(entity) for entity in entities]
-
-
-def _entity(entity_id: EntityId | None) -> str:
-    if entity_id is None:
-        raise ValueError("entity_id cannot be empty")
-    return str(entity_id)
-
-
 def _check_http(
     uri: Any, headers: Any, token_source: Any, timeout: Any, retry_options: Any, statuses: Sequence[Any]
 ) -> None:
@@ -561,20 +397,3 @@ def _check_http(
         raise ValueError("call_http was given status_codes_to_retry without retry_options, which say how often")
     for status in statuses:
         expect("call_http", "status_codes_to_retry", status, int)
-
-
-def _due(schedule: Schedule, time: datetime | timedelta, call: str) -> datetime:
-    """When something is to happen, in UTC."""
-    try:
-        if isinstance(time, timedelta):
-            return schedule.now + time
-        if not isinstance(time, datetime):
-            raise TypeError(f"{call} was given {time!r}; expected a datetime or a timedelta")
-        if time.tzinfo is None:
-            raise TypeError(
-                f"{call} was given {time!r}, which has no time zone. Use context.current_utc_datetime + "
-                "timedelta(...), a timedelta, or a datetime with a zone"
-            )
-        return time if time.tzinfo is UTC else time.astimezone(UTC)
-    except OverflowError as error:
-        raise OverflowError(f"{call} was given {time!r}, which ends after the year 9999") from error

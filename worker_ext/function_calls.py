@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, TypeAlias, TypeVar, overload
 
 from worker_ext import payloads
 from worker_ext.arguments import expect
-from worker_ext.engine.orchestration import OrchestrationExecutor
+from worker_ext.calls import Calls
 from worker_ext.engine.retries import PolicyRetryTask, RetryOptions, RetryTask
 from worker_ext.engine.tasks import Leaf, Task, leaf_for
 from worker_ext.protocol import actions
@@ -35,20 +35,8 @@ if TYPE_CHECKING:
     GeneratorOrchestrator: TypeAlias = Callable[[DurableOrchestrationContext[In]], Generator[Y, S, R]]
 
 
-class FunctionCalls:
-    """Calls of functions of the app, and what reads their results.
-
-    Args:
-        executor: The executor of this turn; it owns the state.
-        written_by: How values are written and read.
-    """
-
-    def __init__(self, executor: OrchestrationExecutor, written_by: payloads.Payloads) -> None:
-        self._executor = executor
-        self._schedule = executor.schedule
-        self._payloads = written_by
-        self._encode = executor.encode = written_by.encode
-        self._is_plain = written_by is payloads.PLAIN
+class FunctionCalls(Calls):
+    """Calls of functions of the app."""
 
     # -- activities --------------------------------------------------------------------------------------------------
 
@@ -371,11 +359,6 @@ class FunctionCalls:
         if options.needs_worker or self._schedule.loop is not None:
             return PolicyRetryTask(self._schedule, options, attempt, decode)
         return RetryTask(self._schedule, options, actions.with_retry(attempt, options.wire), attempt, decode)
-
-    @property
-    def _is_checked(self) -> bool:
-        """Whether a value of another type than code names is always an error: 1.7.0 has no such orchestrators."""
-        return self._schedule.loop is not None
 
     def _decoder(self, name: FunctionRef, expected_type: Any) -> payloads.Decoder | None:
         if expected_type is None and not isinstance(name, str):
