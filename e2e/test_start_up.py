@@ -103,7 +103,7 @@ def test_a_retry_policy_that_no_host_applies_is_told(make_host: Any, tmp_path: P
     source = '\n@app.activity_trigger(input_name="x")\n@app.retry(strategy="fixed_delay", max_retry_count="3", '
     source += 'delay_interval="00:00:01")\ndef pack(x):\n    return x\n'
     host = make_host(make_app(tmp_path / "app", GOOD + source)).start()
-    assert (
+    host.until_it_says(
         "pack: its retry policy is not applied: hosts repeat timer, Event Hubs, Kafka and Cosmos DB triggers only; "
         "call it with call_activity_with_retry instead"
-    ) in host.log()
+    )

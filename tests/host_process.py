@@ -111,9 +111,13 @@ class HostProcess:
         """Where it is run; None is where the tests are."""
         return None
 
+    def until_it_says(self, text: str) -> None:
+        """Waits until a text was printed: what was done may be seen elsewhere before."""
+        wait_until(lambda: text in self.log(), f"{text!r} to be printed", self.log)
+
     def listed(self) -> list[str]:
         """The functions as the host prints them once it serves, each with its address or trigger."""
-        wait_until(lambda: "Press Ctrl-C to stop." in self.output, "the list of functions", self.log)
+        self.until_it_says("Press Ctrl-C to stop.")
         return [line.strip() for line in self.output if line.startswith("\t")]
 
     def interrupt(self) -> int:

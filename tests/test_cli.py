@@ -234,7 +234,7 @@ class TestStart:
         host = Command(APPS / "web", tmp_path / "x.db", environment=environment)
         try:
             host.start()
-            wait_until(lambda: "Press Ctrl-C to stop." in host.output, "the list of functions", host.log)
+            host.until_it_says("Press Ctrl-C to stop.")
         finally:
             host.stop()
         assert [line for line in host.output if re.match("badly|hourly|stored|switched_off", line)] == [
@@ -246,14 +246,13 @@ class TestStart:
     def test_unknown_settings_are_named(self, host: Command) -> None:
         (host.app / "host.json").write_text('{"version": "2.0", "bogus": 1}')
         host.start()
-        assert any("host.json: bogus: unknown setting, not used" in line for line in host.output)
+        host.until_it_says("host.json: bogus: unknown setting, not used")
 
     def test_functions_that_host_json_names_and_the_app_does_not_have_are_named(self, host: Command) -> None:
         (host.app / "host.json").write_text('{"version": "2.0", "functions": ["walks", "Walks", "gone"]}')
         host.start()
         assert host.listed() == ["walks: orchestrationTrigger"]
-        said = "host.json: functions names Walks, gone, which the app does not have."
-        assert any(line.endswith(said) for line in host.output)
+        host.until_it_says("host.json: functions names Walks, gone, which the app does not have.")
 
 
 class TestLogs:
