@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,21 @@ from running_scheduler import LIMIT, outcome, running, until
 
 import worker_ext as df
 from worker_ext.host import redelivery
+from worker_ext.host.rewind import OpenTimer, open_timers, plan_rewind
 from worker_ext.host.scheduler import Scheduler
+from worker_ext.protocol.codec import format_timestamp, parse_timestamp
+from worker_ext.protocol.history import (
+    ExecutionCompleted,
+    HistoryEvent,
+    OrchestrationStatus,
+    OrchestratorStarted,
+    SubOrchestrationInstanceCreated,
+    TaskCompleted,
+    TaskFailed,
+    TaskScheduled,
+    TimerCreated,
+    TimerFired,
+)
 
 Context = df.DurableOrchestrationContext
 Program = Generator[Any, Any, Any]
@@ -232,6 +247,97 @@ async def test_an_instance_that_failed_by_changed_code_goes_on_when_the_code_is_
         await scheduler.rewind("i", None)
         assert await outcome(scheduler, "i") == ("Completed", ["A", 7, "B"])
     assert bench.side_effects == ["a", "b"]
+
+
+async def test_what_was_still_running_when_the_instance_failed_is_run_again(tmp_path: Path) -> None:
+    """Nobody waits for the result of an activity whose instance is over."""
+    gate = asyncio.Event()
+
+    async def slow(name: str) -> str:
+        await gate.wait()
+        return name.upper()
+
+    def asks(context: Context) -> Program:
+        first = context.call_activity("slow", "a")
+        second = context.call_activity("work", "b")
+        yield context.task_any([first, second])
+        value = yield context.wait_for_external_event("go")
+        return [value, second.result, (yield first)]
+
+    def changed(context: Context) -> Program:
+        yield context.create_timer(context.current_utc_datetime)
+
+    code = {"program": asks}
+    gateway = ProgramGateway(code, {"work": Bench().work, "slow": slow})
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await scheduler.start_instance("program", None, "i")
+        await until(lambda: len(gateway.payloads.get("i", ())) == 2)
+        code["program"] = changed
+        await scheduler.raise_event("i", "go", "7")
+        assert (await outcome(scheduler, "i"))[0] == "Failed"
+        gate.set()
+        code["program"] = asks
+        await scheduler.rewind("i", None)
+        assert await outcome(scheduler, "i") == ("Completed", [7, "B", "A"])
+    assert gateway.calls["work", "b"] == 1
+
+
+async def test_a_timer_goes_on_with_the_time_that_it_had_left(tmp_path: Path) -> None:
+    broken, gate = {"b"}, asyncio.Event()
+
+    async def work(name: str) -> str:
+        if name in broken:
+            raise ValueError(f"{name} is broken")
+        await gate.wait()
+        return name.upper()
+
+    def limited(context: Context) -> Program:
+        timeout = context.create_timer(context.current_utc_datetime + timedelta(seconds=3))
+        task = context.call_activity("work", "b")
+        if (yield context.task_any([timeout, task])) is timeout:
+            return "too late"
+        return (yield task)
+
+    gateway = ProgramGateway({"limited": limited}, {"work": work})
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await fail(scheduler, "limited")
+        broken.clear()
+        await scheduler.rewind("i", None)
+        created = next(event for event in await scheduler.history("i") if isinstance(event, TimerCreated))
+        due = await scheduler._store.next_due()
+        assert due is not None
+        assert due > parse_timestamp(created.fire_at)
+        await until(lambda: gateway.payloads["i"][-1]["history"][-1]["EventType"] == 11)
+        gate.set()
+        assert await outcome(scheduler, "i") == ("Completed", "too late")
+
+
+def test_what_is_still_under_way_is_told_from_a_history() -> None:
+    def at(second: int) -> str:
+        return format_timestamp(datetime(2026, 1, 2, 3, 4, second, tzinfo=UTC))
+
+    scheduled = [TaskScheduled(event_id=number, name="work", timestamp=at(0)) for number in (0, 1, 2)]
+    timers = [
+        TimerCreated(event_id=number, fire_at=at(due), timestamp=at(0)) for number, due in ((3, 9), (4, 30), (5, 5))
+    ]
+    child = SubOrchestrationInstanceCreated(event_id=6, name="chain", instance_id="child", timestamp=at(0))
+    history: list[HistoryEvent] = [
+        OrchestratorStarted(timestamp=at(0)),
+        *scheduled,
+        *timers,
+        child,
+        TimerFired(timer_id=5, fire_at=at(5), timestamp=at(0)),
+        TaskCompleted(task_scheduled_id=1, result="1", timestamp=at(6)),
+        TaskFailed(task_scheduled_id=2, reason="no", timestamp=at(7)),
+        TimerCreated(event_id=7, fire_at=at(40), timestamp=at(8)),
+        ExecutionCompleted(orchestration_status=OrchestrationStatus.FAILED, result="no", timestamp=at(10)),
+    ]
+    plan = plan_rewind(history)
+    assert (plan.failed, plan.children) == (frozenset({0, 2, 6}), {6: "child"})
+    assert open_timers(history, plan) == [
+        OpenTimer(TimerFired(timer_id=3, fire_at=at(9), timestamp=at(0)), timedelta()),
+        OpenTimer(TimerFired(timer_id=4, fire_at=at(30), timestamp=at(0)), timedelta(seconds=20)),
+    ]
 
 
 async def test_it_may_fail_and_be_rewound_again(tmp_path: Path) -> None:

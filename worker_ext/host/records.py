@@ -161,6 +161,7 @@ class RewindRecord(Struct, frozen=True, kw_only=True):
         execution_id: The execution that has failed; `new_execution_id` goes on.
         events: The text of its history from now on.
         message: The text of the event that wakes it.
+        timers: Its timers that go on.
     """
 
     instance_id: str
@@ -169,6 +170,7 @@ class RewindRecord(Struct, frozen=True, kw_only=True):
     events: str
     message: str
     at: datetime
+    timers: Sequence[NewTimer] = ()
 
 
 class TurnResult(Struct, frozen=True):

@@ -7,6 +7,9 @@ every answer to what was asked before. A handled failure stays handled, as long 
 succeeded. An instance that failed by itself has its last batch undone. Where an undone part has let go of a lock, the
 whole critical section is undone.
 
+What was still under way when the instance ended went with it: activities and children of which nothing was heard are
+run again, and timers go on with the time that they had left.
+
 Differences from the engine's own rewind, on purpose: that one undoes every failure in the history and keeps whatever
 followed from it, so an instance that had retried, or had done anything else about a failure, ends as
 non-deterministic.
@@ -18,12 +21,14 @@ id, and the request stays in the history).
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from datetime import timedelta
 
 import msgspec
 from msgspec import Struct
 
 from worker_ext.host.entity_calls import left_locked
 from worker_ext.host.entity_messages import RELEASE, read_request
+from worker_ext.protocol.codec import parse_timestamp
 from worker_ext.protocol.history import (
     EventRaised,
     EventSent,
@@ -53,7 +58,8 @@ class RewindPlan(Struct, frozen=True):
 
     Attributes:
         cut: Where in the history it begins: every decision from there on is undone.
-        failed: The ids of the tasks before it whose failure is undone.
+        failed: The ids of the tasks before it that are run again: those whose failure is undone, and those that were
+            still running.
         children: The ids of the instances among them, by that of the task.
     """
 
@@ -69,7 +75,7 @@ def plan_rewind(history: Sequence[HistoryEvent]) -> RewindPlan:
     cut = _before_locks(history, cut)
     before = history[:cut]
     decided = {event.event_id for event in before if isinstance(event, _DECISIONS)}
-    failed = frozenset(failures.keys() & decided)
+    failed = frozenset((failures.keys() & decided) | _still_running(history, cut))
     children = {
         event.event_id: event.instance_id
         for event in before
@@ -116,6 +122,34 @@ def rewound_history(
         ):
             events.append(event)
     return events
+
+
+class OpenTimer(Struct, frozen=True):
+    """A timer that had not fired when the instance ended: the event that it is to bring, and how long it has left."""
+
+    event: TimerFired
+    left: timedelta
+
+
+def open_timers(history: Sequence[HistoryEvent], plan: RewindPlan) -> list[OpenTimer]:
+    """The timers that an instance goes on with."""
+    fired = {event.timer_id for event in history if isinstance(event, TimerFired)}
+    ended = parse_timestamp(history[-1].timestamp)
+    return [
+        OpenTimer(
+            TimerFired(timer_id=event.event_id, fire_at=event.fire_at, timestamp=event.timestamp),
+            max(parse_timestamp(event.fire_at) - ended, timedelta()),
+        )
+        for event in history[: plan.cut]
+        if isinstance(event, TimerCreated) and event.event_id not in fired
+    ]
+
+
+def _still_running(history: Sequence[HistoryEvent], cut: int) -> frozenset[int]:
+    """The ids of activities and children before the cut that neither succeeded nor failed."""
+    ended = {event.task_scheduled_id for event in history if isinstance(event, (*_SUCCESSES, *_FAILURES))}
+    begun = (_decided(event) for event in history[:cut])
+    return frozenset(number for number in begun if number is not None and number not in ended)
 
 
 def _request_id(event: HistoryEvent) -> str | None:

@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from worker_ext.host.records import Instance, RewindRecord
+from worker_ext.host.records import Instance, NewTimer, RewindRecord
 from worker_ext.host.rendering import parse_events, render
-from worker_ext.host.rewind import RewindPlan, plan_rewind, rewound_history
+from worker_ext.host.rewind import RewindPlan, open_timers, plan_rewind, rewound_history
 from worker_ext.host.store import StaleTurnError, Store
 from worker_ext.protocol.codec import format_timestamp
 from worker_ext.protocol.history import ExecutionRewound, OrchestrationInstance, ParentInstance
@@ -34,8 +34,8 @@ class Rewinder:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    async def rewind(self, instance_id: str, reason: str | None) -> list[str]:
-        """Rewinds an instance and its failed children; the ids of all that go on. None, if it has not failed."""
+    async def rewind(self, instance_id: str, reason: str | None) -> list[RewindRecord]:
+        """Rewinds an instance and its failed children; what goes on. Nothing, if it has not failed."""
         while True:
             found = await self._store.get(instance_id)
             if found is None or found.status != _FAILED:
@@ -45,7 +45,7 @@ class Rewinder:
                 await self._store.rewind(records)
             except StaleTurnError:
                 continue  # somebody was faster: it is looked at again
-            return [record.instance_id for record in records]
+            return records
 
     async def _records(self, root: _Member, reason: str | None) -> list[RewindRecord]:
         records, waiting, now = [], [root], datetime.now(UTC)
@@ -66,6 +66,7 @@ class Rewinder:
                     events=",".join(map(render, events)),
                     message=render(ExecutionRewound(reason=reason, timestamp=format_timestamp(now))),
                     at=now,
+                    timers=[NewTimer(now + timer.left, render(timer.event)) for timer in open_timers(history, plan)],
                 )
             )
             waiting += (_Member(child, _parent(instance, execution_id, task_id)) for task_id, child in children.items())

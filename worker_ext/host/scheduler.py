@@ -169,8 +169,9 @@ class Scheduler:
     async def rewind(self, instance_id: str, reason: str | None) -> bool:
         """Lets a failed instance go on from before its failure, with its failed children; whether it had failed."""
         rewound = await self._rewinder.rewind(instance_id, reason)
-        for woken in rewound:
-            self._wake(woken)
+        for record in rewound:
+            self._wake(record.instance_id)
+            self._timers.expect(min((timer.due for timer in record.timers), default=None))
         return bool(rewound)
 
     async def get(self, instance_id: str) -> Instance | None:

@@ -29,6 +29,7 @@ from worker_ext.host.records import (
     Instance,
     NewInstance,
     NewMessage,
+    NewTimer,
     RewindRecord,
     StoredMessage,
     TurnRecord,
@@ -453,15 +454,7 @@ class Store:
                 " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
                 [(item[0], self._hub_key, key, execution_id, *item[1:]) for item in activities],
             )
-        if turn.timers:
-            connection.executemany(
-                "INSERT INTO timers (timer_id, hub_key, instance_key, execution_id, due_at, event)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                [
-                    (self._take_id(), self._hub_key, key, execution_id, _stamp(timer.due), timer.event)
-                    for timer in turn.timers
-                ],
-            )
+        self._insert_timers(connection, key, execution_id, turn.timers)
         woken = self._send(connection, turn, execution_id)
         if turn.status in OVER:
             self._end(connection, turn)
@@ -517,6 +510,20 @@ class Store:
         connection.execute("DELETE FROM history WHERE instance_key = ?", (key,))
         connection.execute("INSERT INTO history (instance_key, turn, events) VALUES (?, 0, ?)", (key, record.events))
         self._insert_message(connection, key, record.new_execution_id, record.message)
+        self._insert_timers(connection, key, record.new_execution_id, record.timers)
+
+    def _insert_timers(
+        self, connection: sqlite3.Connection, key: int, execution_id: str | None, timers: Sequence[NewTimer]
+    ) -> None:
+        if timers:
+            connection.executemany(
+                "INSERT INTO timers (timer_id, hub_key, instance_key, execution_id, due_at, event)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [
+                    (self._take_id(), self._hub_key, key, execution_id, _stamp(timer.due), timer.event)
+                    for timer in timers
+                ],
+            )
 
     def _send(self, connection: sqlite3.Connection, turn: TurnRecord, execution_id: str) -> list[str]:
         woken = []
