@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from azurite import Azurite, running_azurite
 from core_tools import FuncProcess
+from elsewhere import once
 from host_process import cli, wait_until
 
 APPS = Path(__file__).parent / "apps"
@@ -31,6 +32,7 @@ def test_a_sample_runs_on_core_tools(name: str, new_func: Callable[..., FuncProc
     assert output == CITIES, host.log()
 
 
+@once("the emulator runs on Node")
 def test_an_emulator_runs_from_its_start_to_its_stop(azurite: Azurite, tmp_path: Path) -> None:
     with running_azurite(azurite.command, tmp_path / "storage") as another:
         servers = [another.server_of(service) for service in ("blob", "queue", "table")]
@@ -49,6 +51,7 @@ def stand_in(tmp_path: Path) -> Path:
     return command
 
 
+@once("the driver is the same for every Python")
 def test_the_driver_of_core_tools_starts_an_app_with_its_settings_and_kills_all_of_it(
     azurite: Azurite, stand_in: Path, tmp_path: Path
 ) -> None:

@@ -21,6 +21,7 @@ ACCOUNT = "devstoreaccount1"
 # The one key of every emulator, as its documentation gives it.
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 INSTALL_SECONDS = 120
+FETCH_MS = 30_000
 SERVICES = ("blob", "queue", "table")
 
 
@@ -41,7 +42,8 @@ def _install(cache: Path) -> None:
         pytest.skip("neither azurite nor npm, which could install it, is on PATH")
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache, ignore_cleanup_errors=True) as folder:
-        options = ["--prefix", folder, "--no-audit", "--no-fund", "--loglevel", "error", "--fetch-retries", "1"]
+        options = ["--prefix", folder, "--no-audit", "--no-fund", "--loglevel", "error"]
+        options += ["--fetch-retries", "1", "--fetch-retry-mintimeout", "1000", "--fetch-timeout", str(FETCH_MS)]
         try:
             done = subprocess.run(
                 [npm, "install", *options, PACKAGE],
