@@ -16,14 +16,13 @@ from real_workers.cases import APPS, HANDLERS, Case, prepare
 from real_workers.environments import Environments
 from running_host import PATIENCE, Host, run_host
 
-from worker_ext.errors import HostError
-
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 EXTENSION = "azurefunctions-extensions-http-fastapi"
 CASES = [
     Case("v2", "proxy", "3.13", more=(EXTENSION,)),
     Case("v2", "own", "3.13", more=(*HANDLERS, EXTENSION)),
+    Case("v2", "own", "3.12", more=(EXTENSION,)),
 ]
 
 
@@ -98,14 +97,3 @@ async def test_an_answer_that_breaks_off_does_not_look_whole(host: Host) -> None
             await answer.content.read()
     await host.until(lambda: bool(set(host.local.workers.pids) - killed), "another worker")
     assert (await host.send("PUT", "/api/sizes/next", b"1")).json["bytes"] == 1
-
-
-@pytest.mark.parametrize("version", ["3.12", "3.13"])
-async def test_our_own_handlers_say_who_can_stream(
-    version: str, environments: Environments, code: Path, tmp_path: Path
-) -> None:
-    app = write(Case("v2", "own", version, more=(EXTENSION,)), environments, code, tmp_path)
-    with pytest.raises(HostError) as error:
-        async with run_host(app):
-            pass
-    assert "streams HTTP, which needs Microsoft's request handlers" in str(error.value)

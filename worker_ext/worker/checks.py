@@ -1,8 +1,8 @@
 """May this function be served? The rules of the stock worker, with messages that say what to change.
 
 Rule: parameters and bindings match by name, annotations are classes that the binding's converter accepts, outputs are
-`Out[T]`. Source: Functions worker protocol, "Checks when a function is added". Left out: deferred (SDK type) bindings,
-and HTTP streaming, which Microsoft's handlers have.
+`Out[T]`. HTTP functions may ask for the types of a web extension instead: see `web_extension`. Source: Functions
+worker protocol, "Checks when a function is added". Left out: deferred (SDK type) bindings.
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from worker_ext.errors import AppError
-from worker_ext.worker import bindings
+from worker_ext.worker import bindings, web_extension
 from worker_ext.worker.bindings import GENERIC
 
 RETURN = "$return"
+HTTP_TRIGGER = "httpTrigger"
+HTTP = "http"
 CONTEXT = "context"
 OUT = 1
 _INOUT = 2
@@ -69,12 +71,14 @@ class Source:
         takes_objects: Whether objects that can be called will do; where functions are found by decorators, the real
             workers ask for the file of the object, which has none. Before Python 3.14 they must wrap a function, as
             those of `functools.lru_cache` do: annotations cannot be read from others.
+        streams_http: Whether HTTP functions may stream.
     """
 
     bind: str
     name_there: str
     bind_output: str
     takes_objects: bool
+    streams_http: bool
 
 
 DECORATORS = Source(
@@ -82,12 +86,14 @@ DECORATORS = Source(
     name_there="the argument name in the decorator",
     bind_output="bind it with an output decorator",
     takes_objects=False,
+    streams_http=True,
 )
 FUNCTION_JSON = Source(
     bind="add a binding of that name to function.json",
     name_there="the name in function.json",
     bind_output='give its binding in function.json the direction "out"',
     takes_objects=True,
+    streams_http=False,
 )
 
 
@@ -171,18 +177,23 @@ class _Check:
         plain = inner in {str, bytes} and not bindings.has_implicit_output(binding.type)
         kind = GENERIC if plain else binding.type
         accepts = bindings.accepts_output if is_out else bindings.accepts_input
-        if not accepts(kind, inner):
-            if _is_streamed(inner):
-                raise AppError(
-                    f"parameter {binding.name!r}: the annotation {_show(inner)} streams HTTP, which needs Microsoft's "
-                    "request handlers: install azure-functions-runtime (Python 3.13 and newer) without setting "
-                    "WORKER_EXT_HANDLERS to 'own', or annotate azure.functions.HttpRequest"
-                )
+        if not accepts(kind, inner) and not self._is_streamed(binding, inner):
             raise AppError(
                 f"parameter {binding.name!r}: the binding {binding.type!r} does not accept the annotation "
                 f"{_show(annotation)}; use the type that azure-functions documents for it, or no annotation"
             )
         return Port(kind, inner, f"parameter {binding.name!r}")
+
+    def _is_streamed(self, binding: Binding, annotation: Any) -> bool:
+        if binding.type != HTTP_TRIGGER or not web_extension.is_request(annotation):
+            return False
+        if not self._source.streams_http:
+            raise AppError(
+                f"parameter {binding.name!r}: the annotation {_show(annotation)} streams HTTP, which functions with a "
+                "function.json cannot: declare the function by decorators in function_app.py, or annotate "
+                "azure.functions.HttpRequest"
+            )
+        return True
 
     def _check_direction(self, binding: Binding, annotation: Any, is_out: bool) -> None:
         if annotation is None:
@@ -202,7 +213,8 @@ class _Check:
         annotation = self._annotations.get("return")
         explicit = self._bindings.get(RETURN)
         if explicit is not None:
-            _check_return(explicit.type, annotation)
+            if not (explicit.type == HTTP and self._source.streams_http and web_extension.is_answer(annotation)):
+                _check_return(explicit.type, annotation)
             return Port(explicit.type, annotation, "the return value")
         implicit = [binding for binding in self._bindings.values() if bindings.has_implicit_output(binding.type)]
         return Port(implicit[-1].type, annotation, "the return value") if implicit else None
@@ -231,12 +243,6 @@ def _annotations(function: Callable[..., Any]) -> dict[str, Any]:
         ) from error
     except (SyntaxError, TypeError) as error:
         raise AppError(f"an annotation is not a type: {error}. Correct or drop it") from error
-
-
-def _is_streamed(annotation: Any) -> bool:
-    """Whether an extension for HTTP streaming has registered this type of requests."""
-    extensions = sys.modules.get("azurefunctions.extensions.base")
-    return extensions is not None and bool(extensions.RequestTrackerMeta.check_type(annotation))
 
 
 def _unwrap_out(name: str, annotation: Any) -> tuple[Any, bool]:

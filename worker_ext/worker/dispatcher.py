@@ -12,14 +12,16 @@ import logging
 import os
 import platform
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 from worker_ext.errors import AppError
 from worker_ext.rpc import pb
-from worker_ext.worker import failures, indexing, logs, microsoft, v1_functions
+from worker_ext.worker import failures, http_requests, indexing, logs, microsoft, v1_functions, web_extension
+from worker_ext.worker.http_requests import HttpRequests
+from worker_ext.worker.http_server import HttpServer
 from worker_ext.worker.indexing import AppFunction
 from worker_ext.worker.invocations import Invocations
 from worker_ext.worker.outbox import Outbox
@@ -52,6 +54,10 @@ class Dispatcher:
         self._app_directory: Path | None = None
         self._functions: dict[str, AppFunction] | None = None
         self._invocations = Invocations(outbox)
+        self._http_requests = HttpRequests()
+        self._http_server: HttpServer | None = None
+        # The parameter that takes the request, by the ids of the functions whose requests come over HTTP.
+        self._streamed: dict[str, str] = {}
         self._microsoft: microsoft.MicrosoftHandlers | None = None
         self._start_up = asyncio.Lock()
         self._tasks: set[asyncio.Task[None]] = set()
@@ -98,10 +104,15 @@ class Dispatcher:
     def abandon(self) -> None:
         """Begin no invocation that has not begun yet: the host is gone."""
         self._invocations.abandon()
+        if self._http_server is not None:
+            self._http_server.abandon()
 
     async def finish(self, grace: timedelta) -> None:
         """Let running invocations end; cancel those that have not ended in time."""
+        deadline = asyncio.get_running_loop().time() + grace.total_seconds()
         await self._invocations.finish(grace)
+        if self._http_server is not None:
+            await self._http_server.stop(max(0.0, deadline - asyncio.get_running_loop().time()))
 
     # ------------------------------------------------------------ requests that have one answer
 
@@ -114,6 +125,10 @@ class Dispatcher:
             handler(getattr(message, kind), answer)
         except Exception as error:  # noqa: BLE001 - the host would wait for its answer until its time limit
             _fail(answer, error)
+        else:
+            if self._streamed and kind in microsoft.OPENING:
+                self._begin(self._open_http(answer, reply))
+                return
         self._outbox.put(reply)
 
     def _reply_to(self, message: pb.StreamingMessage) -> pb.StreamingMessage:
@@ -122,6 +137,7 @@ class Dispatcher:
     def _worker_init(self, request: pb.WorkerInitRequest, answer: pb.WorkerInitResponse) -> None:
         if request.function_app_directory:
             self._open_app(request.function_app_directory)
+            self._index_early()
         answer.capabilities.update(dict.fromkeys(CAPABILITIES, "true"))
         _describe_worker(answer.worker_metadata)
         answer.result.status = pb.StatusResult.Success
@@ -163,6 +179,7 @@ class Dispatcher:
         if request.function_app_directory:
             os.chdir(request.function_app_directory)
             self._open_app(request.function_app_directory)
+            self._index_early()
         answer.capabilities.update(dict.fromkeys(CAPABILITIES, "true"))
         _describe_worker(answer.worker_metadata)
         answer.result.status = pb.StatusResult.Success
@@ -186,6 +203,7 @@ class Dispatcher:
         if self._app_directory is not None:
             indexing.forget(self._app_directory)
         self._functions = None
+        self._streamed = {}
         self._app_directory = Path(directory).absolute()
         indexing.prepare_paths(self._app_directory)
 
@@ -199,11 +217,36 @@ class Dispatcher:
             raise AppError(f"the app's folder {self._app_directory} does not exist")
         return self._app_directory
 
-    def _index(self) -> dict[str, AppFunction]:
+    def _index(self, *, is_opening: bool = False) -> dict[str, AppFunction]:
         if self._functions is None:
             found = indexing.index(self._directory())
+            streamed = http_requests.streamed(found)
+            if streamed and not is_opening:
+                raise AppError(
+                    "the app streams HTTP, which the host must hear before it asks for functions, but when it opened "
+                    f"the app there was no {web_extension.BASE}, or no app: install the web extension for "
+                    f"{sys.executable} or into .python_packages, and let the host name the app's folder at start-up"
+                )
             self._functions = {function.function_id: function for function in found}
+            self._streamed = streamed
         return self._functions
+
+    def _index_early(self) -> None:
+        """Index an app that may stream HTTP: the host hears of that before it asks for functions."""
+        if web_extension.is_installed() and (self._directory() / indexing.script_file()).is_file():
+            self._index(is_opening=True)
+
+    async def _open_http(self, answer: Any, reply: pb.StreamingMessage) -> None:
+        """Have requests taken over HTTP, and tell the host where."""
+        try:
+            if self._http_server is None:
+                server = HttpServer(self._http_requests)
+                await server.start()
+                self._http_server = server
+            answer.capabilities.update(HttpUri=self._http_server.address, RequiresRouteParameters="true")
+        except Exception as error:  # noqa: BLE001 - the host would wait for its answer until its time limit
+            _fail(answer, error)
+        self._outbox.put(reply)
 
     def _load(self, request: pb.FunctionLoadRequest) -> None:
         """Have a function of the v1 model imported; see that one of the v2 model is there."""
@@ -249,7 +292,10 @@ class Dispatcher:
             answer.invocation_id = message.invocation_request.invocation_id
             self._invocations.start_task(handlers.invoke(message, answer), reply)
             return
-        task = asyncio.get_running_loop().create_task(self._have_answered(handlers, kind, message, reply))
+        self._begin(self._have_answered(handlers, kind, message, reply))
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
@@ -274,11 +320,19 @@ class Dispatcher:
         reply.invocation_response.invocation_id = request.invocation_id
         function = (self._functions or {}).get(request.function_id)
         if function is not None:
-            self._invocations.start(function, request, reply)
+            self._start(function, request, reply)
             return
         error = AppError(f"there is no function with the id {request.function_id!r}: it was never loaded")
         failures.fail(reply.invocation_response.result, error)
         self._outbox.put(reply)
+
+    def _start(self, function: AppFunction, request: pb.InvocationRequest, reply: pb.StreamingMessage) -> None:
+        parameter = self._streamed.get(function.function_id)
+        if parameter is None:
+            self._invocations.start(function, request, reply)
+        else:
+            exchange = self._http_requests.invoked(request.invocation_id)
+            self._invocations.start(exchange.bind(function, parameter), request, reply, exchange)
 
     def _invocation_cancel(self, request: pb.InvocationCancel) -> None:
         if self._microsoft is None:  # those handlers do not say which functions run in a thread

@@ -10,9 +10,11 @@ import contextvars
 import logging
 from collections.abc import Coroutine
 from datetime import timedelta
+from functools import partial
 
 from worker_ext.rpc import pb
 from worker_ext.worker import invocation
+from worker_ext.worker.http_requests import Exchange
 from worker_ext.worker.indexing import AppFunction
 from worker_ext.worker.outbox import Outbox
 from worker_ext.worker.pool import ThreadPool, pool_size
@@ -29,6 +31,7 @@ class Invocations:
         # Of each invocation one of the two is true: a thread has yet to take it, or it is running.
         self._queued: dict[str, pb.StreamingMessage] = {}
         self._running: dict[str, asyncio.Task[None] | None] = {}
+        self._exchanges: dict[str, Exchange] = {}
         self._idle: asyncio.Event | None = None
 
     def resize(self) -> None:
@@ -39,13 +42,27 @@ class Invocations:
         """
         self._pool = ThreadPool(pool_size())
 
-    def start(self, function: AppFunction, request: pb.InvocationRequest, reply: pb.StreamingMessage) -> None:
-        """Have a function called; the reply is filled and sent when it has ended."""
+    def start(
+        self,
+        function: AppFunction,
+        request: pb.InvocationRequest,
+        reply: pb.StreamingMessage,
+        exchange: Exchange | None = None,
+    ) -> None:
+        """Have a function called; the reply is filled and sent when it has ended, and an HTTP request answered."""
+        if exchange is not None:
+            self._exchanges[request.invocation_id] = exchange
         if function.is_async:
             self.start_task(invocation.call_async(function, request, reply.invocation_response), reply)
-        else:
-            self._queued[request.invocation_id] = reply
-            self._pool.submit(lambda: self._run_in_thread(function, request))
+            return
+        self._queued[request.invocation_id] = reply
+        if exchange is None:
+            self._submit(function, request)
+        else:  # a thread is not to wait for the request
+            exchange.when_requested(lambda: self._submit(function, request))
+
+    def _submit(self, function: AppFunction, request: pb.InvocationRequest) -> None:
+        self._pool.submit(lambda: self._run_in_thread(function, request))
 
     def start_task(self, call: Coroutine[None, None, None], reply: pb.StreamingMessage) -> None:
         """Have a coroutine fill a reply, and send that when it has ended."""
@@ -96,6 +113,8 @@ class Invocations:
     def _finished(self, invocation_id: str, reply: pb.StreamingMessage | None) -> None:
         if reply is not None:
             self._outbox.put(reply)
+            if exchange := self._exchanges.pop(invocation_id, None):
+                self._outbox.call_on_loop(partial(exchange.end, reply.invocation_response.result))
         self._running.pop(invocation_id, None)
         if self._idle is not None:
             self._outbox.call_on_loop(self._check_idle)
