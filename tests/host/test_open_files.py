@@ -35,6 +35,7 @@ def host(tmp_path: Path) -> Iterator[LimitedHost]:
 def test_connections_beyond_the_limit_wait_and_are_told_once(host: LimitedHost) -> None:
     host.limit = "-n 64"
     host.start()
+    host.listed()  # the start is over
     before = len(host.output)
     connections = [socket.create_connection(("127.0.0.1", host.port)) for _ in range(100)]
     told = "No more connections can be taken: Too many open files (64 at most). They wait until others are closed;"
