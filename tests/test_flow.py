@@ -295,6 +295,40 @@ class TestCancelledSaga:
     def test_it_is_undone_and_the_timeout_goes_on(self) -> None:
         assert replay(self.in_time, self.late().completed(2)).output == "too late"
 
+    @staticmethod
+    async def cancelled_again(context: Context) -> Any:
+        async def work(failing: bool) -> None:
+            async with flow.Saga() as saga:
+                for name in ("Second", "First"):
+                    saga.on_failure(partial(context.call_activity, name))
+                await context.wait_for_external_event("begin")
+                if failing:
+                    raise ValueError("no")
+                await context.wait_for_external_event("never")
+
+        task = asyncio.create_task(work(context.get_input()))
+        if not context.get_input():
+            await context.wait_for_external_event("stop")
+            task.cancel()
+        await context.wait_for_external_event("stop")
+        task.cancel()
+        try:
+            await task
+        except asyncio.CancelledError as error:
+            return [task.cancelled(), repr(error.__cause__)]
+
+    @pytest.mark.parametrize("failing", [False, True])
+    def test_what_has_begun_to_be_undone_is_undone_whoever_cancels_it(self, failing: bool) -> None:
+        history = HistoryBuilder().started(input_=failing).batch().raised("begin")
+        if not failing:
+            history.raised("stop")
+        history.scheduled("First", 0).batch().raised("stop")
+        assert started(replay(self.cancelled_again, history)).count("Second") == 0
+        history.batch().completed(0)
+        assert "Second" in started(replay(self.cancelled_again, history))
+        turn = replay(self.cancelled_again, history.scheduled("Second", 1).batch().completed(1))
+        assert turn.output == [True, repr(ValueError("no") if failing else None)]
+
     def test_only_the_failures_of_its_compensations_are_raised(self) -> None:
         error = replay(self.in_time, self.late().failed(2, "no way")).error
         assert isinstance(error, ExceptionGroup)

@@ -472,8 +472,9 @@ class Saga:
         hotel = await context.call_activity("BookHotel", trip)
         saga.on_failure(lambda: context.call_activity("CancelHotel", hotel))
 
-    Every compensation is run, also when one before it fails. Then the block's error is raised; where compensations
-    failed, an ExceptionGroup of it and of theirs; where the block was cancelled, of theirs alone. In a generator:
+    Every compensation is run, also when one before it fails, and to its end, also when the block is cancelled
+    meanwhile. Then the block's error is raised; where compensations failed, an ExceptionGroup of it and of theirs;
+    where the block was cancelled, of theirs alone. In a generator:
 
         try:
             flight = yield context.call_activity("BookFlight", trip)
@@ -520,8 +521,12 @@ class Saga:
         failures: list[BaseException] = []
         while self._compensations:
             try:
-                await self._compensations.pop()()
-            except Exception as failure:  # noqa: BLE001 - the others are to be run as well; raised below
+                compensation = asyncio.ensure_future(self._compensations.pop()())
+                cancelled = await _end_of(compensation)
+                if cancelled is not None and not isinstance(error, asyncio.CancelledError):
+                    cancelled.__cause__, error = error, cancelled
+                compensation.result()
+            except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - the others are to be run as well
                 failures.append(failure)
         _raise_all(error, failures)
 
@@ -534,6 +539,17 @@ class Saga:
             except Exception as failure:  # noqa: BLE001 - the others are to be run as well; raised below
                 failures.append(failure)
         _raise_all(error, failures)
+
+
+async def _end_of(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+    """Waits for the end of something that must not be cancelled; gives what would have cancelled it."""
+    cancelled = None
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError as error:
+            cancelled = error
+    return cancelled
 
 
 def _raise_all(error: BaseException, failures: list[BaseException]) -> None:
