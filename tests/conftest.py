@@ -1,8 +1,10 @@
 """Settings and fixtures that every test may use."""
 
+import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from contract_fixtures import forgets_the_file_of_faults, keeps_to_the_contract  # noqa: F401
@@ -24,6 +26,29 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 # A module with assertions of its own, which several tests share; before any of them imports it.
 pytest.register_assert_rewrite("recordings")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One process more than there are cores for `-n auto`, as many tests wait for what they have started."""
+    return min(8, (os.cpu_count() or 1) + 1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable() -> Generator[None, Any, Any]:
+    """Lets reports travel between processes, whatever a test has logged or printed: half a surrogate pair cannot."""
+    return _as_utf8((yield))
+
+
+def _as_utf8(value: Any) -> Any:
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case list() | tuple():
+            return type(value)(map(_as_utf8, value))
+        case dict():
+            return {_as_utf8(key): _as_utf8(entry) for key, entry in value.items()}
+    return value
 
 
 @pytest.fixture(scope="session")

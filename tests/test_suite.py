@@ -96,3 +96,9 @@ def test_what_depends_on_no_python_is_left_to_the_oldest(
 ) -> None:
     monkeypatch.setattr(elsewhere, "has_python", found.__contains__)
     assert suite_before(own) == expected
+
+
+def test_a_report_travels_whatever_was_logged(pytestconfig: pytest.Config) -> None:
+    report = pytest.TestReport("a", ("file", 1, "a"), {}, "passed", None, "call", [("Captured log", "half: \ud800")])
+    sent = pytestconfig.hook.pytest_report_to_serializable(config=pytestconfig, report=report)
+    assert sent["sections"] == [("Captured log", "half: \\ud800")]
