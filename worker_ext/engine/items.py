@@ -211,6 +211,17 @@ class Item:
         self.groups.append(Group([leaf]))
         self.hidden_at.append(position)
 
+    def take_back_hidden(self) -> None:
+        """Takes the last leaf back that was added unseen."""
+        self.groups.pop()
+        self.hidden_at.pop()
+
+    def passed_before_last(self) -> int:
+        """Where the extension starts the last group."""
+        groups = (group.passed_at(ending=False) for group in self.groups[:-1])
+        waits = (_position(wait) for after, wait in self.consumed if after < len(self.groups))
+        return max([START, *groups, *waits])
+
     def freeze(self, barrier: int) -> None:
         """Decides the form for good. `barrier` is where the extension has passed everything before this item."""
         if self.groups:

@@ -97,6 +97,7 @@ class OrchestrationExecutor:
         begin, self._last_batch = _batch_bounds(request.history)
         limits = _timer_limits(request.maximum_short_timer_duration, request.long_running_timer_interval_duration)
         self.schedule: Schedule = Schedule(request.instance_id, begin.timestamp, request.schema, limits)
+        self.schedule.history = request.history
         self.schedule.on_wait = self._deliver_buffered
         self.input: Any
         self.input, carried = opened(request.input)

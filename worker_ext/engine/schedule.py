@@ -14,7 +14,7 @@ Source: durable-functions JSON protocol, sections 4.10 and 4.11.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -34,6 +34,8 @@ from worker_ext.engine.tasks import (
 )
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import AnyAction, CallEntity, ReleaseEntities
+from worker_ext.protocol.codec import parse_timestamp
+from worker_ext.protocol.history import HistoryEvent, TimerCreated
 from worker_ext.protocol.orchestrator import ReplaySchema
 
 if TYPE_CHECKING:
@@ -85,6 +87,7 @@ class Schedule:
         loop: The loop of an `async def` orchestrator; None for a generator.
         joins: Whether what an `async def` orchestrator starts now joins what it started since the last event.
         on_leave: Told of a wait that the code gave up.
+        history: The history of this execution.
         held: Leaves that wait, in the worker, for the end of a critical section, and whether code inside it asked.
     """
 
@@ -93,6 +96,7 @@ class Schedule:
         self.loop: DurableLoop | None = None
         self.on_leave: Callable[[WaitTask], None] = _told_nothing
         self.held: list[tuple[Leaf, bool]] = []
+        self.history: Sequence[HistoryEvent] = ()
         self.joins: bool = False
         self._numbered = 0
         self.position = START
@@ -264,11 +268,31 @@ class Schedule:
         last = self._last
         if isinstance(last, Item) and (last.template is None or last is retry.item):
             last.add_hidden(leaf, self.position)
-        else:
-            self._freeze()
-            self._last = item = Item(None, [leaf], [])
-            item.hidden_at.append(self.position)
+            if not (self._has_limits and isinstance(leaf, TimerTask) and self._is_late_for(leaf, last)):
+                self._number(leaf)
+                return
+            last.take_back_hidden()
+        self._freeze()
+        if self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf) and not self._is_known(leaf):
+            self._add_sync()
+        self._last = item = Item(None, [leaf], [])
+        item.hidden_at.append(self.position)
         self._number(leaf)
+
+    def _is_late_for(self, timer: TimerTask, item: Item) -> bool:
+        """Whether the extension's clock lags where it would start a timer that was just added to an item."""
+        if timer.fire_at <= (self._reach or self._find_reach()) or not (self.ended or item.template is None):
+            return False
+        return self._lags(timer, max(self.barrier, item.passed_before_last())) and not self._is_known(timer)
+
+    def _is_known(self, timer: TimerTask) -> bool:
+        """Whether history has that timer under the next id: the extension, or 1.7.0, has started it as it is."""
+        return any(
+            isinstance(event, TimerCreated)
+            and event.event_id == len(self.leaves)
+            and parse_timestamp(event.fire_at) == timer.fire_at
+            for event in self.history
+        )
 
     def add_step(self, leaf: Leaf) -> None:
         """Lists the next leaf of a task that the worker makes of several."""
@@ -460,7 +484,9 @@ class Schedule:
         """Whether the extension's clock, where it starts the timer, is so far behind that it would cut it."""
         if timer.fire_at <= (self._reach or self._find_reach()):
             return False
-        barrier = self.barrier
+        return self._lags(timer, self.barrier)
+
+    def _lags(self, timer: TimerTask, barrier: int) -> bool:
         return self._is_far(timer.fire_at, self.now if barrier == NEVER else self.clock.at(barrier))
 
     def _is_far(self, end: datetime, now: datetime) -> bool:
