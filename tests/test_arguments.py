@@ -186,10 +186,19 @@ def test_what_is_neither_is_named() -> None:
         first_reply(lambda context: context.call_http("GET", "http://x/", headers={"a": object}))
 
 
+async def ask(_: df.RetryContext) -> bool:
+    """A handler whose answer would have to be awaited."""
+    return False
+
+
 @pytest.mark.parametrize(
     "options, error, said",
     [
-        ({"backoff_coefficient": 0}, ValueError, "backoff_coefficient: expected a number greater than 0, found 0"),
+        (
+            {"backoff_coefficient": 0},
+            ValueError,
+            "backoff_coefficient: expected a number greater than 0, found 0",
+        ),
         (
             {"backoff_coefficient": float("nan")},
             ValueError,
@@ -198,12 +207,18 @@ def test_what_is_neither_is_named() -> None:
         (
             {"max_retry_interval_in_milliseconds": -5},
             ValueError,
-            "max_retry_interval_in_milliseconds: expected a number greater than 0, found -5",
+            "max_retry_interval_in_milliseconds: expected a number greater than 0, up to 922337203685477, found -5",
         ),
         (
             {"retry_timeout_in_milliseconds": 0},
             ValueError,
-            "retry_timeout_in_milliseconds: expected a number greater than 0, found 0",
+            "retry_timeout_in_milliseconds: expected a number greater than 0, up to 922337203685477, found 0",
+        ),
+        (
+            {"retry_timeout_in_milliseconds": 10**15},
+            ValueError,
+            "retry_timeout_in_milliseconds: expected a number greater than 0, up to 922337203685477, "
+            "found 1000000000000000",
         ),
         (
             {"non_retryable": ValueError},
@@ -215,7 +230,8 @@ def test_what_is_neither_is_named() -> None:
             TypeError,
             "non_retryable='ValueError'; expected a list of error types, or of their names",
         ),
-        ({"handler": True}, TypeError, "handler=True; expected a function of one parameter"),
+        ({"handler": True}, TypeError, "handler=True; expected a plain function of one parameter"),
+        ({"handler": ask}, TypeError, f"handler={ask}; expected a plain function of one parameter"),
     ],
 )
 def test_retry_options_that_make_no_sense_are_refused(

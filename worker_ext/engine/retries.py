@@ -9,6 +9,7 @@ Source: durable-functions JSON protocol, retry algorithm (2.3.1, 2.3.2).
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
 
 HOST_MAX_RETRY_INTERVAL = timedelta(days=6)
 """The extension's default for the longest retry delay; it refuses retries where its timers are shorter."""
+
+_LONGEST_MILLISECONDS = 922_337_203_685_477
+"""The longest duration that .NET has."""
 
 
 @dataclass(frozen=True)
@@ -81,14 +85,19 @@ class RetryOptions:
             raise ValueError("first_retry_interval_in_milliseconds value must be greater than 0.")
         if not 0 <= self.jitter <= 1:
             raise ValueError(f"jitter is a part of the delay: expected 0 to 1, found {self.jitter}")
-        for name in ("backoff_coefficient", "max_retry_interval_in_milliseconds", "retry_timeout_in_milliseconds"):
+        if not 0 < self.backoff_coefficient < math.inf:
+            raise ValueError(f"backoff_coefficient: expected a number greater than 0, found {self.backoff_coefficient}")
+        for name in ("max_retry_interval_in_milliseconds", "retry_timeout_in_milliseconds"):
             value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise ValueError(f"{name}: expected a number greater than 0, found {value}")
+            if value is not None and not 0 < value <= _LONGEST_MILLISECONDS:
+                raise ValueError(
+                    f"{name}: expected a number greater than 0, up to {_LONGEST_MILLISECONDS}, found {value}"
+                )
         if isinstance(self.non_retryable, str | type):
             raise TypeError(f"non_retryable={self.non_retryable!r}; expected a list of error types, or of their names")
-        if not (self.handler is None or callable(self.handler)):
-            raise TypeError(f"handler={self.handler!r}; expected a function of one parameter")
+        handler: object = self.handler
+        if not (handler is None or callable(handler)) or inspect.iscoroutinefunction(handler):
+            raise TypeError(f"handler={handler!r}; expected a plain function of one parameter")
 
     def to_json(self) -> dict[str, Any]:
         """The options as actions carry them."""
