@@ -11,11 +11,12 @@ In an `async def` orchestrator whatever can be awaited will do; in a generator i
 from __future__ import annotations
 
 import asyncio
+from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterable
 from contextlib import suppress
 from datetime import timedelta
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, NoReturn, Self, TypeVar, overload
 
 from worker_ext.arguments import expect
 from worker_ext.context import DurableOrchestrationContext
@@ -504,7 +505,10 @@ class Saga:
         if error is not None and not isinstance(
             error, GeneratorExit
         ):  # which only lets the code go until it is replayed
-            await self.undo(error)
+            try:
+                await self.undo(error)
+            finally:
+                del error
 
     def undo(self, error: BaseException) -> Flow[None]:
         """Runs the compensations, the last one first, and raises.
@@ -519,16 +523,15 @@ class Saga:
 
     async def _undo_async(self, error: BaseException) -> None:
         failures: list[BaseException] = []
+        cancelled = None
         while self._compensations:
-            try:
-                compensation = asyncio.ensure_future(self._compensations.pop()())
-                cancelled = await _end_of(compensation)
-                if cancelled is not None and not isinstance(error, asyncio.CancelledError):
-                    cancelled.__cause__, error = error, cancelled
-                compensation.result()
-            except (Exception, asyncio.CancelledError) as failure:  # noqa: BLE001 - the others are to be run as well
-                failures.append(failure)
-        _raise_all(error, failures)
+            cancelled = await _compensate(self._compensations.pop(), failures)
+            if cancelled is not None and not isinstance(error, CancelledError):
+                cancelled.__cause__, error = error, cancelled
+        try:
+            _raise_all(error, failures)
+        finally:
+            del error, failures, cancelled
 
     def _undo_steps(self, error: BaseException) -> Generator[Any, Any, None]:
         failures: list[BaseException] = []
@@ -538,25 +541,52 @@ class Saga:
                 yield from compensation if isinstance(compensation, Flow) else _task(compensation)
             except Exception as failure:  # noqa: BLE001 - the others are to be run as well; raised below
                 failures.append(failure)
-        _raise_all(error, failures)
+        try:
+            _raise_all(error, failures)
+        finally:
+            del error, failures
 
 
-async def _end_of(future: asyncio.Future[Any]) -> asyncio.CancelledError | None:
+async def _compensate(
+    compensation: Callable[[], Awaitable[Any]], failures: list[BaseException]
+) -> CancelledError | None:
+    """Runs a compensation to its end; gives what would have cancelled it."""
+    cancelled = future = None
+    try:
+        future = asyncio.ensure_future(compensation())
+        cancelled = await _end_of(future)
+        future.result()
+    except (Exception, CancelledError) as failure:  # noqa: BLE001 - the others are to be run as well
+        failures.append(failure)
+    try:
+        return cancelled
+    finally:
+        del cancelled, future, failures
+
+
+async def _end_of(future: asyncio.Future[Any]) -> CancelledError | None:
     """Waits for the end of something that must not be cancelled; gives what would have cancelled it."""
     cancelled = None
-    while not future.done():
-        try:
-            await asyncio.wait([future])
-        except asyncio.CancelledError as error:
-            cancelled = error
-    return cancelled
+    try:
+        while not future.done():
+            try:
+                await asyncio.wait([future])
+            except CancelledError as error:
+                cancelled = error
+        return cancelled
+    finally:
+        del cancelled
 
 
-def _raise_all(error: BaseException, failures: list[BaseException]) -> None:
-    if not failures:
-        raise error
-    if isinstance(error, asyncio.CancelledError):  # which is no failure, and in a group nobody would know it
-        text = f"the saga was cancelled, and {len(failures)} of its compensations failed"
-        raise BaseExceptionGroup(text, failures) from error
-    text = f"the saga failed, and so did {len(failures)} of its compensations"
-    raise BaseExceptionGroup(text, [error, *failures])
+def _raise_all(error: BaseException, failures: list[BaseException]) -> NoReturn:
+    """Raises everything; whoever is in the traceback lets go of the errors, since those keep the traceback."""
+    try:
+        if not failures:
+            raise error
+        if isinstance(error, asyncio.CancelledError):  # which is no failure, and in a group nobody would know it
+            text = f"the saga was cancelled, and {len(failures)} of its compensations failed"
+            raise BaseExceptionGroup(text, failures) from error
+        text = f"the saga failed, and so did {len(failures)} of its compensations"
+        raise BaseExceptionGroup(text, [error, *failures])
+    finally:
+        del error, failures
