@@ -364,6 +364,8 @@ def test_a_class_that_can_be_no_entity_is_refused_where_it_is_declared() -> None
         ("def add(self, amount, /): ...", "has the parameter 'amount'"),
         ("def _add(self): ...", "begins with `_`"),
         ("def signal(self): ...", "has a name that proxies need"),
+        ("@staticmethod\ndef add(amount): ...", "is a staticmethod, .*Write it as a method with `self`"),
+        ("@classmethod\ndef add(cls, amount): ...", "is a classmethod"),
     ],
 )
 def test_a_method_that_cannot_be_an_operation_is_refused(source: str, problem: str) -> None:

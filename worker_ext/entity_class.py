@@ -69,8 +69,14 @@ def operation(function: Callable[..., Any]) -> Any:
     """Makes a method, sync or async, an operation of its class; the others stay private.
 
     Raises:
-        AppError: Its parameters cannot be sent: `*args`, `**kwargs`, or some without names.
+        AppError: It is no method of an object, or its parameters cannot be sent: `*args`, `**kwargs`, or some without
+            names.
     """
+    if isinstance(function, staticmethod | classmethod):
+        raise AppError(
+            f"operation {function.__qualname__!r} is a {type(function).__name__}, and an operation works on the state "
+            "of one entity. Write it as a method with `self`"
+        )
     for parameter in parameters_of(function):
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             raise AppError(

@@ -364,6 +364,10 @@ async def _cancel(tasks: list[asyncio.Future[T]]) -> None:
         await asyncio.wait(running)
 
 
+def _flow_or_task(awaitable: object) -> Flow[Any] | Task:
+    return awaitable if isinstance(awaitable, Flow) else _task(awaitable)
+
+
 def _task(awaitable: object) -> Task:
     if not isinstance(awaitable, Task):
         raise TypeError(
@@ -537,8 +541,7 @@ class Saga:
         failures: list[BaseException] = []
         while self._compensations:
             try:
-                compensation = self._compensations.pop()()
-                yield from compensation if isinstance(compensation, Flow) else _task(compensation)
+                yield from _flow_or_task(self._compensations.pop()())
             except Exception as failure:  # noqa: BLE001 - the others are to be run as well; raised below
                 failures.append(failure)
         try:
