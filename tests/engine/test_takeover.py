@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from types import ModuleType
@@ -147,3 +148,33 @@ def test_instances_of_1_7_0_end_as_ours_do(theme: str, monkeypatch: pytest.Monke
                 different.append((case.name, turns, taken_over, straight))
     assert different == []
     assert compared
+
+
+def give_up_early(context: Any) -> Generator[Any, Any, Any]:
+    """Cancels a timer of thirty days after five, and goes on for longer than a piece of it."""
+    timer = context.create_timer(context.current_utc_datetime + timedelta(days=30))
+    winner = yield context.task_any([context.call_activity("Work", 5), timer])
+    timer.cancel()
+    return [winner.result, (yield context.call_activity("Work", 20))]
+
+
+def work(days: int) -> int:
+    time.sleep(timedelta(days=days).total_seconds())
+    return days
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
+@pytest.mark.parametrize("turns_of_theirs", range(6))
+def test_the_pieces_that_1_7_0_adds_to_a_cancelled_timer_are_those_of_history(turns_of_theirs: int) -> None:
+    """It starts the next one whenever one fires, so that history has more of them than the code asks for."""
+    theirs, ours = (sdk.Orchestrator.create(give_up_early) for sdk in (peer, worker_ext))
+
+    def worker(name: str, payload: str, turn: int) -> str:
+        reply: str = (theirs if turn < turns_of_theirs else ours)(Payload(payload))
+        return reply
+
+    limits = TimerLimits(timedelta(days=6), timedelta(days=3))
+    host = VirtualHost(worker, {"Work": work}, EngineOptions(timers=limits), START)
+    host.start(["Flow"], "Flow", "abc", None)
+    outcome = host.run("abc")
+    assert (outcome.status, outcome.output) == (OrchestrationStatus.COMPLETED, "[5,20]")

@@ -508,6 +508,8 @@ class OrchestrationExecutor:
     def _timer_fired(self, event: TimerFired) -> None:
         leaves, leaf_id = self.schedule.leaves, event.timer_id
         if leaf_id >= len(leaves) or (leaf := leaves[leaf_id]).through:
+            if self.schedule.cut_off:
+                self.schedule.follow_cut_off(leaf_id)
             return
         self._played = event.is_played
         leaf.settle(None)

@@ -27,6 +27,7 @@ from worker_ext.engine.locks import CriticalSection, LockTask
 from worker_ext.engine.retries import HOST_MAX_RETRY_INTERVAL, RetryTask
 from worker_ext.engine.tasks import (
     Leaf,
+    LongTimerTask,
     Task,
     TimerTask,
     TypedLeaf,
@@ -88,6 +89,7 @@ class Schedule:
         joins: Whether what an `async def` orchestrator starts now joins what it started since the last event.
         on_leave: Told of a wait that the code gave up.
         history: The history of this execution.
+        cut_off: Pieces of long timers that were cancelled while they ran.
         held: Leaves that wait, in the worker, for the end of a critical section, and whether code inside it asked.
     """
 
@@ -97,6 +99,7 @@ class Schedule:
         self.on_leave: Callable[[WaitTask], None] = _told_nothing
         self.held: list[tuple[Leaf, bool]] = []
         self.history: Sequence[HistoryEvent] = ()
+        self.cut_off: dict[Leaf, LongTimerTask] = {}
         self.joins: bool = False
         self._numbered = 0
         self.position = START
@@ -155,6 +158,7 @@ class Schedule:
             if not leaf.settled or leaf.failed:
                 leaf.unlink()
         self.leaves = []
+        self.cut_off.clear()
         self._frozen = []
         self._last = self.section = self.on_new_wait = None
         self.on_wait = self.on_leave = _told_nothing
@@ -304,6 +308,17 @@ class Schedule:
             self._add_sync()
         self._number(leaf)
         self._last = leaf
+
+    def follow_cut_off(self, leaf_id: int) -> None:
+        """Lists what 1.7.0 has started when a piece of a cancelled timer fired: it goes on with such timers."""
+        timer = self.cut_off.get(self.leaves[leaf_id]) if leaf_id < len(self.leaves) else None
+        piece = None if timer is None else timer.piece_after()
+        if timer is not None and piece is not None and self._is_known(piece):
+            self._freeze()
+            self._number(piece)
+            piece.cancel()
+            self.cut_off[piece] = timer
+            self._last = piece
 
     # -- branches side by side: one group a wake-up ------------------------------------------------------------------
 

@@ -635,7 +635,10 @@ class LongTimerTask(Task[None]):
     def __init__(self, schedule: Schedule, fire_at: datetime) -> None:
         super().__init__(schedule)
         self.fire_at = fire_at
-        self.first = self._chunk = self._next_chunk()
+        piece = self.piece_after()
+        assert piece is not None, "a long timer ends later than now"
+        self.first = self._chunk = piece
+        piece.watch(self)
 
     @property
     def listed(self) -> bool:
@@ -663,6 +666,15 @@ class LongTimerTask(Task[None]):
         if self.settled:
             raise ValueError("Cannot cancel a completed task.")
         self._chunk.cancel()
+        self.schedule.cut_off[self._chunk] = self
+
+    def piece_after(self) -> TimerTask | None:
+        """The piece that follows one that has fired now; None where that was the last."""
+        if self.fire_at <= self.schedule.now:
+            return None
+        limits, now = self.schedule.limits, self.schedule.now
+        longest = limits.maximum if self.schedule.loop is None else limits.interval
+        return TimerTask(self.schedule, now + limits.interval if self.fire_at - now > longest else self.fire_at)
 
     def start(self) -> None:
         self.first.start()
@@ -674,20 +686,13 @@ class LongTimerTask(Task[None]):
         self.tell_cancelled()
 
     def member_settled(self, member: Task) -> None:
-        if self.fire_at > self.schedule.now:
-            self._chunk = self._next_chunk()
-            self.schedule.add_step(self._chunk)
-        else:
+        piece = self.piece_after()
+        if piece is None:
             self.settle(None)
-
-    def _next_chunk(self) -> TimerTask:
-        schedule = self.schedule
-        limits = schedule.limits
-        longest = limits.maximum if schedule.loop is None else limits.interval
-        end = schedule.now + limits.interval if self.fire_at - schedule.now > longest else self.fire_at
-        chunk = TimerTask(schedule, end)
-        chunk.watch(self)
-        return chunk
+        else:
+            self._chunk = piece
+            piece.watch(self)
+            self.schedule.add_step(piece)
 
 
 def timer_until(schedule: Schedule, end: datetime) -> TimerTask | LongTimerTask:
