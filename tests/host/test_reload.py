@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -125,6 +126,41 @@ class TestReload:
             assert (await host.get("/api/one")).text == "one"
             write(app, "three")
             await reloaded(host, "/api/three")
+
+    async def test_a_worker_that_is_killed_while_it_loads_the_app_keeps_the_app_as_it_was(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            instance_id = await host.local.scheduler.start_instance("waits", None)
+            loading = "import os, time\nprint('loading in', os.getpid(), flush=True)\ntime.sleep(600)\n"
+            (app / "function_app.py").write_text(loading)
+            await host.until(lambda: "loading in" in host.printed.getvalue(), "the new worker to load the app")
+            (pid,) = re.findall(r"loading in (\d+)", host.printed.getvalue())
+            os.kill(int(pid), signal.SIGKILL)
+            await host.until(lambda: "at the next change." in host.printed.getvalue(), "the reload to fail")
+            assert "the worker was killed by signal 9 before it had loaded the app" in host.printed.getvalue()
+            assert (await host.get("/api/one")).text == "one"
+            write(app, "two")
+            await reloaded(host, "/api/two")
+            await host.local.scheduler.raise_event(instance_id, "go", None)
+            instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
+            assert instance is not None
+            assert (instance.status, instance.output) == ("Completed", '"two"')
+        assert workers_of_this_process() == []
+
+    async def test_a_worker_that_is_killed_while_its_successor_loads_costs_nothing(self, app: Path) -> None:
+        async with run_host(app, reload=True) as host:
+            instance_id = await host.local.scheduler.start_instance("waits", None)
+            before = host.local.workers.pids
+            slow = "import time\nprint('loading', flush=True)\ntime.sleep(1)\n"
+            (app / "function_app.py").write_text(slow + VERSION.replace("VERSION", "two"))
+            await host.until(lambda: "loading" in host.printed.getvalue().split(), "the new worker to load the app")
+            for pid in before:
+                os.kill(pid, signal.SIGKILL)
+            await host.local.scheduler.raise_event(instance_id, "go", None)
+            instance = await host.local.scheduler.wait_for_completion(instance_id, PATIENCE)
+            assert instance is not None
+            assert (instance.status, instance.output) == ("Completed", '"two"')
+            await reloaded(host, "/api/two")
+        assert workers_of_this_process() == []
 
     async def test_functions_of_the_other_model_are_refused(self, app: Path) -> None:
         async with run_host(app, reload=True) as host:
