@@ -17,6 +17,7 @@ from worker_ext.protocol.codec import format_timestamp, parse_timestamp
 
 STARTED, COMPLETED, FAILED, SCHEDULED, OPENED = 0, 5, 6, 4, 12
 CHILD_CREATED, CHILD_COMPLETED, CHILD_FAILED, SENT = 7, 8, 9, 14
+TIMER_SET = 10
 TERMINATED, RAISED, SUSPENDED, RESUMED = 3, 15, 19, 20
 
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d+)?(?:Z|[+-]\d\d:\d\d)?")
@@ -75,8 +76,8 @@ class Case:
 
     @cached_property
     def sets_timers(self) -> bool:
-        """Whether it asks for any."""
-        return any(_FIRE_AT.search(json.dumps(line.reply)) for line in self.lines)
+        """Whether any are set, be it between the attempts of a task."""
+        return any(event["EventType"] == TIMER_SET for _, event in self._events)
 
     @cached_property
     def _events(self) -> list[tuple[Line, dict[str, Any]]]:

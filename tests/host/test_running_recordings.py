@@ -84,7 +84,7 @@ DIFFERENCES = {
     "async_lock": "a timer that is due at once fires before an activity ends; the recorded host's came after it",
     "async_max": "the recorded host allowed 4 actions; this one has the default",
     "async_x_lock_nosync": "an instance that was not recorded held the lock",
-    "async_x_lock_open_end": "an instance that was not recorded held the lock",
+    "async_x_lock_open_end": "an instance that was not recorded held the lock; here it comes as soon as the activity",
     "async_x_unknown": UNKNOWN,
     "long_cancel": "a timer that is past due takes an id also while a long timer is running",
     "x_retry_limit_all": "retry delays longer than the longest timer fail the instance instead of hanging it",
@@ -95,6 +95,9 @@ DIFFERENCES = {
     "unk_entity_call_nb": UNKNOWN,
     "broken_sub_unknown": UNKNOWN,
 }
+
+# Either may come first there, so that on a slow machine the order may be the recorded one.
+RACES = {"async_x_lock_open_end"}
 
 # The same of what 1.7.0 was sent.
 NUMBERS = "a number stays as it was written; the recorded host writes it anew"
@@ -500,7 +503,7 @@ async def check(cases: list[Case], expected: dict[str, str], folder: Path, monke
             result = result.amended(again, await replay(again, folder / f"again{number}", monkeypatch))
     others = {name: text for name, text in result.differences.items() if name not in expected}
     assert others == {}
-    assert set(result.differences) == set(expected) & {case.name for case in cases}
+    assert set(expected) & {case.name for case in cases} - set(result.differences) <= RACES
     assert result.equal > 0.85 * result.compared
     return result
 
