@@ -163,11 +163,22 @@ def work(days: int) -> int:
     return days
 
 
+def wait_on(context: Any) -> Generator[Any, Any, Any]:
+    """Leaves long timers open, and sets others that the extension starts whole only by 1.7.0's list."""
+    now = context.current_utc_datetime
+    yield context.task_any([context.create_timer(now + timedelta(days=days)) for days in (7, 9, 5)])
+    yield context.task_any([context.call_activity("Work", 1), context.create_timer(now + timedelta(days=10))])
+    return (yield context.call_activity("Work", 3))
+
+
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
-@pytest.mark.parametrize("turns_of_theirs", range(6))
-def test_the_pieces_that_1_7_0_adds_to_a_cancelled_timer_are_those_of_history(turns_of_theirs: int) -> None:
-    """It starts the next one whenever one fires, so that history has more of them than the code asks for."""
-    theirs, ours = (sdk.Orchestrator.create(give_up_early) for sdk in (peer, worker_ext))
+@pytest.mark.parametrize(
+    "flow, turns_of_theirs, output",
+    [(give_up_early, turns, "[5,20]") for turns in range(6)] + [(wait_on, turns, "3") for turns in range(8)],
+)
+def test_long_timers_of_1_7_0_are_those_of_history(flow: Any, turns_of_theirs: int, output: str) -> None:
+    """It starts the next piece whenever one fires, cancelled or not, and sets no timers for the extension's clock."""
+    theirs, ours = (sdk.Orchestrator.create(flow) for sdk in (peer, worker_ext))
 
     def worker(name: str, payload: str, turn: int) -> str:
         reply: str = (theirs if turn < turns_of_theirs else ours)(Payload(payload))
@@ -177,4 +188,4 @@ def test_the_pieces_that_1_7_0_adds_to_a_cancelled_timer_are_those_of_history(tu
     host = VirtualHost(worker, {"Work": work}, EngineOptions(timers=limits), START)
     host.start(["Flow"], "Flow", "abc", None)
     outcome = host.run("abc")
-    assert (outcome.status, outcome.output) == (OrchestrationStatus.COMPLETED, "[5,20]")
+    assert (outcome.status, outcome.output) == (OrchestrationStatus.COMPLETED, output)

@@ -33,12 +33,16 @@ from worker_ext.protocol.actions import (
     WhenAll,
     WhenAny,
 )
-from worker_ext.protocol.history import EventSent, SubOrchestrationInstanceCreated, TaskScheduled, TimerCreated
+from worker_ext.protocol.history import (
+    EventSent,
+    ScheduledEvent,
+    SubOrchestrationInstanceCreated,
+    TaskScheduled,
+    TimerCreated,
+)
 
 HTTP_ACTIVITY = "BuiltIn::HttpActivity"
 """The activity under which the extension records a durable HTTP call."""
-
-ScheduledEvent = TaskScheduled | SubOrchestrationInstanceCreated | TimerCreated | EventSent
 
 _UUID_NAMESPACE = uuid5(NAMESPACE_OID, "9e952958-5e33-4daf-827f-2fa12937b875")
 

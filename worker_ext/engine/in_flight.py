@@ -5,13 +5,17 @@ every replay. Where 1.7.0's list held a call back until everything before it had
 would be another one and the answer would never be found. The id in history tells which it was: items are put back into
 1.7.0's form until the id comes out as it is in history. History alone decides, so every replay decides the same.
 
+Timers are the other thing that depends on that clock: where it lags, the extension would cut one that it has started
+whole. Where history has that timer already, and not the one that this package would put before it, items are put back
+likewise.
+
 Source: durable-functions JSON protocol, section 4.11.2; the ids: section 4.4.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID, uuid5
 
@@ -66,7 +70,12 @@ class InFlight:
     def fit(self, schedule: Schedule, leaf: Leaf) -> None:
         """Gives the items before an entity call the form in which the extension had started it."""
         recorded = self._requests.get(leaf.id)
-        if recorded is None or self._derived(schedule, leaf) == recorded:
+        if recorded is not None:
+            self.hold_back(schedule, lambda: self._derived(schedule, leaf) == recorded)
+
+    def hold_back(self, schedule: Schedule, fits: Callable[[], bool]) -> None:
+        """Puts frozen items back into 1.7.0's form until what follows them is started when it was."""
+        if fits():
             return
         candidates = [
             item for item in schedule.frozen_items if item.form == "B" and item.template and not item.hidden_at
@@ -75,7 +84,7 @@ class InFlight:
             for item in chosen:
                 item.hold_back(self._ends)
             schedule.recount_barrier()
-            if self._derived(schedule, leaf) == recorded:
+            if fits():
                 return
             for item in chosen:
                 item.let_go()

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from msgspec import UNSET, Raw, UnsetType
 
 from worker_ext.engine.clock import START
-from worker_ext.engine.determinism import ReplaySafeIds, ScheduledEvent, check_scheduled
+from worker_ext.engine.determinism import ReplaySafeIds, check_scheduled
 from worker_ext.engine.generations import is_late_answer, opened, with_continue_as_new
 from worker_ext.engine.in_flight import InFlight
 from worker_ext.engine.patches import Patches
@@ -46,6 +46,7 @@ from worker_ext.protocol.history import (
     HistoryState,
     OrchestratorCompleted,
     OrchestratorStarted,
+    ScheduledEvent,
     SubOrchestrationInstanceCompleted,
     SubOrchestrationInstanceCreated,
     SubOrchestrationInstanceFailed,
@@ -110,7 +111,7 @@ class OrchestrationExecutor:
         if EventSent in kinds:
             self.schedule.in_flight = InFlight(request.history)
         self.ids: ReplaySafeIds = ReplaySafeIds(request.instance_id)
-        self.patches: Patches = Patches(self.schedule, request.history)
+        self.patches: Patches = Patches(self.schedule)
         self.custom_status: str | None = None
         self.encode: Callable[[Any], str] = codec.encode_value
         self.on_unhandled: Callable[[str, BaseException], None] | None = None

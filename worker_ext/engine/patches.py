@@ -9,7 +9,6 @@ Source: durable-functions JSON protocol, sections 4.3, 4.6 and 4.10.1 (cancelled
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_OID, uuid5
 
@@ -17,10 +16,7 @@ from worker_ext.engine.schedule import Schedule
 from worker_ext.engine.tasks import TimerTask
 from worker_ext.protocol.codec import parse_timestamp
 from worker_ext.protocol.history import (
-    EventSent,
     HistoryEvent,
-    SubOrchestrationInstanceCreated,
-    TaskScheduled,
     TimerCreated,
 )
 
@@ -34,12 +30,10 @@ class Patches:
 
     Args:
         schedule: Where marks are listed.
-        history: The events of the execution.
     """
 
-    def __init__(self, schedule: Schedule, history: Iterable[HistoryEvent]) -> None:
+    def __init__(self, schedule: Schedule) -> None:
         self._schedule = schedule
-        self._history = history
         self._answers: dict[str, bool] = {}
 
     def is_applied(self, patch_id: str) -> bool:
@@ -50,17 +44,12 @@ class Patches:
 
     def _asked(self, patch_id: str) -> bool:
         schedule, time = self._schedule, mark_of(patch_id)
-        event = self._event(len(schedule.leaves))
-        if event is not None and not (isinstance(event, TimerCreated) and parse_timestamp(event.fire_at) == time):
+        if schedule.known_next() is not None and not schedule.has_next(time):
             return False
         mark = TimerTask(schedule, time, hidden=True)
         mark.cancel()
         schedule.list_signal(mark)
         return True
-
-    def _event(self, leaf_id: int) -> HistoryEvent | None:
-        kinds = (TaskScheduled, SubOrchestrationInstanceCreated, TimerCreated, EventSent)
-        return next((event for event in self._history if isinstance(event, kinds) and event.event_id == leaf_id), None)
 
 
 def mark_of(patch_id: str) -> datetime:

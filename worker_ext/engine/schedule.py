@@ -36,7 +36,7 @@ from worker_ext.engine.tasks import (
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import AnyAction, CallEntity, ReleaseEntities
 from worker_ext.protocol.codec import parse_timestamp
-from worker_ext.protocol.history import HistoryEvent, TimerCreated
+from worker_ext.protocol.history import HistoryEvent, ScheduledEvent, TimerCreated
 from worker_ext.protocol.orchestrator import ReplaySchema
 
 if TYPE_CHECKING:
@@ -191,7 +191,7 @@ class Schedule:
         if self._last is not None:
             self._freeze()
         if self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf):
-            self._add_sync()
+            self._catch_up_for([leaf])
         leaf.id = len(self.leaves)
         if self.in_flight is not None and isinstance(leaf.action, CallEntity):
             self.in_flight.fit(self, leaf)
@@ -207,8 +207,8 @@ class Schedule:
         self._freeze()
         if concerns_lock:
             self._wait_for(self.section)
-        if self._has_limits and any(self._needs_sync(leaf) for leaf in new.leaves if isinstance(leaf, TimerTask)):
-            self._add_sync()
+        if self._has_limits:
+            self._catch_up_for(new.leaves)
         for leaf in new.leaves:
             self._number(leaf)
             if self.in_flight is not None and isinstance(leaf.action, CallEntity):
@@ -277,8 +277,8 @@ class Schedule:
                 return
             last.take_back_hidden()
         self._freeze()
-        if self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf) and not self._is_known(leaf):
-            self._add_sync()
+        if self._has_limits:
+            self._catch_up_for([leaf])
         self._last = item = Item(None, [leaf], [])
         item.hidden_at.append(self.position)
         self._number(leaf)
@@ -287,16 +287,17 @@ class Schedule:
         """Whether the extension's clock lags where it would start a timer that was just added to an item."""
         if timer.fire_at <= (self._reach or self._find_reach()) or not (self.ended or item.template is None):
             return False
-        return self._lags(timer, max(self.barrier, item.passed_before_last())) and not self._is_known(timer)
+        return self._lags(timer, max(self.barrier, item.passed_before_last())) and not self.has_next(timer.fire_at)
 
-    def _is_known(self, timer: TimerTask) -> bool:
-        """Whether history has that timer under the next id: the extension, or 1.7.0, has started it as it is."""
-        return any(
-            isinstance(event, TimerCreated)
-            and event.event_id == len(self.leaves)
-            and parse_timestamp(event.fire_at) == timer.fire_at
-            for event in self.history
-        )
+    def known_next(self) -> ScheduledEvent | None:
+        """What history has under the id that the next leaf will get, or None."""
+        known = (event for event in self.history if isinstance(event, ScheduledEvent))
+        return next((event for event in known if event.event_id == len(self.leaves)), None)
+
+    def has_next(self, fire_at: datetime) -> bool:
+        """Whether history has a timer until then under the next id: the extension, or 1.7.0, has started it whole."""
+        event = self.known_next()
+        return isinstance(event, TimerCreated) and parse_timestamp(event.fire_at) == fire_at
 
     def add_step(self, leaf: Leaf) -> None:
         """Lists the next leaf of a task that the worker makes of several."""
@@ -304,8 +305,8 @@ class Schedule:
             self.start(leaf)
             return
         self._freeze()
-        if self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf):
-            self._add_sync()
+        if self._has_limits:
+            self._catch_up_for([leaf])
         self._number(leaf)
         self._last = leaf
 
@@ -313,7 +314,7 @@ class Schedule:
         """Lists what 1.7.0 has started when a piece of a cancelled timer fired: it goes on with such timers."""
         timer = self.cut_off.get(self.leaves[leaf_id]) if leaf_id < len(self.leaves) else None
         piece = None if timer is None else timer.piece_after()
-        if timer is not None and piece is not None and self._is_known(piece):
+        if timer is not None and piece is not None and self.has_next(piece.fire_at):
             self._freeze()
             self._number(piece)
             piece.cancel()
@@ -494,6 +495,21 @@ class Schedule:
         """Works the barrier out anew from everything frozen."""
         ends = [item.passed_at() if isinstance(item, Item) else item.at for item in self._frozen]
         self._barrier = max((end for end in ends if end is not None), default=START)
+
+    def _catch_up_for(self, leaves: Sequence[Leaf]) -> None:
+        """Holds the extension back until its clock lets it start timers whole, unless it has started them already."""
+        timers = [leaf for leaf in leaves if isinstance(leaf, TimerTask) and self._needs_sync(leaf)]
+        if not timers:
+            return
+        if self._has_begun_without_sync():
+            self.in_flight = self.in_flight or InFlight(self.history)
+            self.in_flight.hold_back(self, lambda: not any(map(self._needs_sync, timers)))
+        else:
+            self._add_sync()
+
+    def _has_begun_without_sync(self) -> bool:
+        """Whether history has something else than a sync under the next id: 1.7.0 went on here, which has none."""
+        return self.known_next() is not None and not self.has_next(self.clock.first)
 
     def _needs_sync(self, timer: TimerTask) -> bool:
         """Whether the extension's clock, where it starts the timer, is so far behind that it would cut it."""

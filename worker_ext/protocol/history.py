@@ -234,6 +234,9 @@ class ExecutionRewound(Event, frozen=True, kw_only=True, tag=21):
     parent_trace_context: dict[str, Any] | None = None
 
 
+ScheduledEvent: TypeAlias = TaskScheduled | SubOrchestrationInstanceCreated | TimerCreated | EventSent
+"""What an action becomes when the extension starts it, under the action's id."""
+
 HistoryEvent: TypeAlias = (
     ExecutionStarted
     | ExecutionCompleted
