@@ -34,6 +34,13 @@ def pytest_xdist_auto_num_workers() -> int:
     return min(8, (os.cpu_count() or 1) + 1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuses cases that are named after an address: processes that share the tests must agree on their names."""
+    found = [item.nodeid for item in items if " at 0x" in item.nodeid]
+    if found:
+        raise pytest.UsageError(f"give the case an id of its own, which is the same in every process: {found}")
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_report_to_serializable() -> Generator[None, Any, Any]:
     """Lets reports travel between processes, whatever a test has logged or printed: half a surrogate pair cannot."""

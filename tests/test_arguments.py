@@ -231,7 +231,12 @@ async def ask(_: df.RetryContext) -> bool:
             "non_retryable='ValueError'; expected a list of error types, or of their names",
         ),
         ({"handler": True}, TypeError, "handler=True; expected a plain function of one parameter"),
-        ({"handler": ask}, TypeError, f"handler={ask}; expected a plain function of one parameter"),
+        pytest.param(
+            {"handler": ask},
+            TypeError,
+            f"handler={ask}; expected a plain function of one parameter",
+            id="async handler",
+        ),
     ],
 )
 def test_retry_options_that_make_no_sense_are_refused(
