@@ -48,6 +48,11 @@ class Outcome:
     output: str | None
     turns: int
 
+    @property
+    def result(self) -> tuple[OrchestrationStatus, str | None]:
+        """What others see of it."""
+        return self.status, self.output
+
 
 @dataclass
 class _Instance:

@@ -10,30 +10,24 @@ from __future__ import annotations
 import importlib.util
 import json
 import time
-import warnings
-from collections.abc import Callable, Generator, Iterator
-from datetime import UTC, datetime, timedelta
-from functools import cache
+from collections.abc import Generator, Iterator
+from datetime import timedelta
+from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
 
 import pytest
 from recordings import HISTORIES, records_of
-from virtual_host import Outcome, VirtualHost
+from takeover import Takeover, ends
+from virtual_host import Outcome
 
-import worker_ext
-from worker_ext.host.turns import EngineOptions, TimerLimits
+from worker_ext.host.turns import TimerLimits
 from worker_ext.protocol.codec import parse_timespan, parse_timestamp
 from worker_ext.protocol.history import EventRaised, OrchestrationStatus
 from worker_ext.protocol.orchestrator import OrchestratorRequest
 
-with warnings.catch_warnings():
-    warnings.simplefilter("ignore")
-    peer = pytest.importorskip("azure.durable_functions", reason="azure-functions-durable 1.7.0 is not installed")
-
 THEMES = ["any", "chaining", "eternal", "events", "fan", "long_timers", "retries", "subs", "timers"]
 PROGRAMS = ["any_tasks", "chaining", "eternal", "events", "fan", "retries", "subs", "timers"]
-START = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 ENTITIES = "needs an entity"
 
 LEFT_OUT = {
@@ -45,12 +39,6 @@ LEFT_OUT = {
     "any_empty": "task_any([]) is an error here",
     "fan_failing_caught": "what follows a failed task_all starts at once, so survivors may still be open",
 }
-
-
-class Payload(NamedTuple):
-    """What the worker hands to a function."""
-
-    body: str
 
 
 class Case(NamedTuple):
@@ -108,18 +96,12 @@ def cases(theme: str) -> Iterator[Case]:
         yield Case(name, functions[name], started.input, limits, events)  # type: ignore[union-attr]
 
 
-def run(case: Case, ours: dict[str, Any], answer: Callable[[str, str], str], turns_of_theirs: int) -> Outcome:
+def run(case: Case, ours: dict[str, Any], takeover: Takeover, turns_of_theirs: int) -> Outcome:
     """Runs an instance whose first turns, and those of its children, 1.7.0 answers."""
-
-    def worker(name: str, payload: str, turn: int) -> str:
-        if turn < turns_of_theirs:
-            return answer(name, payload)
-        return worker_ext.Orchestrator.create(ours[name])(Payload(payload))
-
-    activities = {name: program for name, program in ours.items() if name in ours["$activities"]}
-    host = VirtualHost(worker, activities, EngineOptions(timers=case.limits), START)
+    activities = {name: program for name, program in ours.items() if program.__module__.endswith(":activities")}
+    host = takeover.host(turns_of_theirs, activities, case.limits)
     ours["flaky"].__globals__["_attempts"].clear()
-    host.start([name for name in ours if name != "$activities"], case.function, case.name, case.input_text)
+    host.start(ours, case.function, case.name, case.input_text)
     for after, event in case.events:
         host.raise_event(case.name, event, after)
     return host.run(case.name)
@@ -129,23 +111,16 @@ def run(case: Case, ours: dict[str, Any], answer: Callable[[str, str], str], tur
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 def test_instances_of_1_7_0_end_as_ours_do(theme: str, monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = load("worker_ext", monkeypatch), load("azure.durable_functions", monkeypatch)
-    ours["$activities"] = {name for name in ours if ours[name].__module__.endswith(":activities")}
-
-    @cache  # one more turn of theirs means that all before it are asked for again
-    def answer(name: str, payload: str) -> str:
-        reply: str = peer.Orchestrator.create(theirs[name])(Payload(payload))
-        return reply
-
+    takeover = Takeover(theirs, ours)
     compared = 0
     different = []
     for case in cases(theme):
-        straight = run(case, ours, answer, 0)
+        straight, *taken_over = ends(partial(run, case, ours, takeover))
         assert straight.status in (OrchestrationStatus.COMPLETED, OrchestrationStatus.FAILED), case.name
-        for turns in range(1, straight.turns + 1):
-            taken_over = run(case, ours, answer, turns)
+        for turns, end in enumerate(taken_over, 1):
             compared += 1
-            if (taken_over.status, taken_over.output) != (straight.status, straight.output):
-                different.append((case.name, turns, taken_over, straight))
+            if end.result != straight.result:
+                different.append((case.name, turns, end, straight))
     assert different == []
     assert compared
 
@@ -178,14 +153,6 @@ def wait_on(context: Any) -> Generator[Any, Any, Any]:
 )
 def test_long_timers_of_1_7_0_are_those_of_history(flow: Any, turns_of_theirs: int, output: str) -> None:
     """It starts the next piece whenever one fires, cancelled or not, and sets no timers for the extension's clock."""
-    theirs, ours = (sdk.Orchestrator.create(flow) for sdk in (peer, worker_ext))
-
-    def worker(name: str, payload: str, turn: int) -> str:
-        reply: str = (theirs if turn < turns_of_theirs else ours)(Payload(payload))
-        return reply
-
-    limits = TimerLimits(timedelta(days=6), timedelta(days=3))
-    host = VirtualHost(worker, {"Work": work}, EngineOptions(timers=limits), START)
+    host = Takeover({"Flow": flow}, {"Flow": flow}).host(turns_of_theirs, {"Work": work})
     host.start(["Flow"], "Flow", "abc", None)
-    outcome = host.run("abc")
-    assert (outcome.status, outcome.output) == (OrchestrationStatus.COMPLETED, output)
+    assert host.run("abc").result == (OrchestrationStatus.COMPLETED, output)
