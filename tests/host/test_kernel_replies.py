@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -216,6 +217,19 @@ def test_a_failure_keeps_the_actions_and_the_custom_status_of_its_state() -> Non
 def test_a_result_is_kept_as_compact_json_in_dotnets_spelling(value: str | None, result: str | None) -> None:
     event = activity_result("A", 3, Reply(value), AT)
     assert event == TaskCompleted(task_scheduled_id=3, result=result, timestamp=AT)
+
+
+@pytest.mark.parametrize("text", ["x" * 1_000_000, '\\"a' * 300_000], ids=["plain", "escaped"])
+def test_a_great_result_with_escapes_costs_a_few_times_its_size(text: str) -> None:
+    value = f'"\\/{text}"'
+    tracemalloc.start()
+    try:
+        event = activity_result("A", 3, Reply(value), AT)
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert event == TaskCompleted(task_scheduled_id=3, result=f'"/{text}"', timestamp=AT)
+    assert most < 15 * len(value)
 
 
 def test_a_failed_activity_says_which_and_why() -> None:
