@@ -14,6 +14,9 @@ from worker_ext.host import suspects
 from worker_ext.protocol.history import EventRaised
 
 LIMIT = 3
+LIMIT_OF_MANY = 7
+"""Where several functions are to hang before the first of them runs out of time."""
+
 APP = """
 import os
 import time
@@ -119,8 +122,12 @@ def exceeded(name: str) -> str:
 @pytest.fixture
 def app(tmp_path: Path) -> Path:
     (tmp_path / "function_app.py").write_text(APP)
-    (tmp_path / "host.json").write_text(json.dumps({"version": "2.0", "functionTimeout": f"00:00:0{LIMIT}"}))
+    limit(tmp_path, LIMIT)
     return tmp_path
+
+
+def limit(app: Path, seconds: int) -> None:
+    (app / "host.json").write_text(json.dumps({"version": "2.0", "functionTimeout": f"00:00:0{seconds}"}))
 
 
 async def outcome(host: Host, instance_id: str) -> tuple[str, Any]:
@@ -148,10 +155,11 @@ async def test_an_activity_that_takes_too_long_has_failed_and_is_not_run_again(a
 async def test_what_ran_beside_one_that_takes_too_long_is_run_again(
     app: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
+    limit(app, LIMIT_OF_MANY)
     async with run_host(app) as host:
         culprit = await host.local.scheduler.start_instance("catches", None)
         await host.until(lambda: "the culprit hangs" in host.printed.getvalue(), "the culprit to hang")
-        await asyncio.sleep(LIMIT / 2)  # whatever else hangs has time left when the culprit has none
+        await asyncio.sleep(LIMIT_OF_MANY / 4)  # whatever else hangs has time left when the culprit has none
         called = await host.local.scheduler.start_instance("calls_beside", None)
         stalled = await host.local.scheduler.start_instance("stalls", None)
         await host.local.scheduler.signal_entity("counter", "k", "add", None)
@@ -165,7 +173,7 @@ async def test_what_ran_beside_one_that_takes_too_long_is_run_again(
         for name in ("an activity", "an orchestrator", "an entity"):
             assert (printed.count(f"{name} hangs"), f"{name} is run again" in printed) == (1, True)
         assert (printed.count("a request hangs"), printed.count("a request is run again")) == (1, 0)
-        why = f"the worker was replaced since hangs {culprit} took longer than functionTimeout (0:00:0{LIMIT})"
+        why = f"the worker was replaced since hangs {culprit} took longer than functionTimeout (0:00:0{LIMIT_OF_MANY})"
         (lost,) = [message for message in caplog.messages if why in message]
         assert sorted(lost.partition(" are")[0].split(" and ")) == ["1 activity", "2 instances"]
         assert f"page: {why}" in printed

@@ -1,7 +1,8 @@
 """How long work waits before it is done again, and what the log says of it.
 
 A worker that is lost is the platform's fault, not a function's: its work comes back with a growing delay. So does work
-whose commit the store refuses (a full disk). Only what ends its worker again and again while it runs alone fails.
+whose commit the store refuses (a full disk). Only what ends its worker again and again while it runs alone fails, and
+what takes longer than functionTimeout each time.
 """
 
 from __future__ import annotations
