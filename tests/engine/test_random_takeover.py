@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
-from random_generators import Writer, activities, orchestrators
+from random_generators import Steps, Writer, activities, orchestrators
 from takeover import LIMITS, START, Takeover, ends, peer
 from virtual_host import MOST_TURNS, Outcome
 
@@ -68,3 +69,66 @@ def test_random_programs_that_1_7_0_began_end_as_ours_do(limits: TimerLimits, se
             different += [(case, turns, end, ours) for turns, end in taken_over if end.result != ours.result]
     assert different == []
     assert compared > seeds / 3
+
+
+class Reminders:
+    """Waits for an answer several times, four days each; the waits that are answered may cancel their timer."""
+
+    def __init__(self, rounds: int, *, cancels: bool) -> None:
+        self._rounds = rounds
+        self._cancels = cancels
+
+    def flow(self, context: Any) -> Steps:
+        answered = []
+        for _ in range(self._rounds):
+            timer = context.create_timer(context.current_utc_datetime + timedelta(days=4))
+            winner = yield context.task_any([context.wait_for_external_event("go"), timer])
+            answered.append(winner is not timer)
+            if self._cancels and winner is not timer:
+                timer.cancel()
+        return answered
+
+
+@pytest.mark.parametrize(
+    "rounds, cancels, days, answered",
+    [
+        (3, False, [], [False, False, False]),
+        (3, False, [2.2], [True, False, False]),
+        (3, False, [1, 2, 3], [True, True, True]),
+        (3, True, [], [False, False, False]),
+        (3, True, [5], [False, True, False]),
+        (3, True, [5, 6.5], [False, True, True]),
+        (2, True, [1], [True, False]),
+        (2, True, [2.2], [True, False]),
+    ],
+)
+def test_reminders_that_1_7_0_began_go_on(rounds: int, cancels: bool, days: list[float], answered: list[bool]) -> None:
+    """Their timers end later than the longest timer would that began with them; some the extension has cut."""
+    flow = Reminders(rounds, cancels=cancels).flow
+    takeover = Takeover({"Flow": flow}, {"Flow": flow})
+
+    def run(turns_of_theirs: int) -> Outcome:
+        host = takeover.host(turns_of_theirs, {})
+        host.start(["Flow"], "Flow", "abc", None)
+        for after in days:
+            host.raise_event("abc", event("go", 1), timedelta(days=after))
+        return host.run("abc")
+
+    expected = (OrchestrationStatus.COMPLETED, json.dumps(answered, separators=(",", ":")))
+    taken_over = list(ends(run))
+    assert [end.result for end in taken_over] == [expected] * len(taken_over)
+
+
+def twice(context: Any) -> Steps:
+    work = context.call_activity("Work", 1)
+    return (yield context.task_all([work, work]))
+
+
+@pytest.mark.parametrize("turns_of_theirs", [1, 2])
+def test_what_1_7_0_ran_twice_is_non_deterministic(turns_of_theirs: int) -> None:
+    host = Takeover({"Flow": twice}, {"Flow": twice}).host(turns_of_theirs, {"Work": lambda value: value})
+    host.start(["Flow"], "Flow", "abc", None)
+    status, output = host.run("abc").result
+    assert status is OrchestrationStatus.FAILED
+    assert output is not None
+    assert "Non-Deterministic workflow detected" in output

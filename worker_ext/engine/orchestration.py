@@ -512,6 +512,8 @@ class OrchestrationExecutor:
             if self.schedule.cut_off:
                 self.schedule.follow_cut_off(leaf_id)
             return
+        if self.schedule.cut_by_host and self.schedule.is_piece(leaf, event.fire_at):
+            return
         self._played = event.is_played
         leaf.settle(None)
         self._wake()

@@ -90,6 +90,8 @@ class Schedule:
         on_leave: Told of a wait that the code gave up.
         history: The history of this execution.
         cut_off: Pieces of long timers that were cancelled while they ran.
+        cut_by_host: Timers that the extension has cut, because 1.7.0's list had it start them at an earlier time, and
+            when they end.
         held: Leaves that wait, in the worker, for the end of a critical section, and whether code inside it asked.
     """
 
@@ -100,6 +102,7 @@ class Schedule:
         self.held: list[tuple[Leaf, bool]] = []
         self.history: Sequence[HistoryEvent] = ()
         self.cut_off: dict[Leaf, LongTimerTask] = {}
+        self.cut_by_host: dict[Leaf, datetime] = {}
         self.joins: bool = False
         self._numbered = 0
         self.position = START
@@ -159,6 +162,7 @@ class Schedule:
                 leaf.unlink()
         self.leaves = []
         self.cut_off.clear()
+        self.cut_by_host.clear()
         self._frozen = []
         self._last = self.section = self.on_new_wait = None
         self.on_wait = self.on_leave = _told_nothing
@@ -320,6 +324,13 @@ class Schedule:
             piece.cancel()
             self.cut_off[piece] = timer
             self._last = piece
+
+    def is_piece(self, leaf: Leaf, fire_at: str | None) -> bool:
+        """Whether only a piece of a timer has fired that the extension cut; it starts the next under the next id."""
+        if leaf not in self.cut_by_host or fire_at is None or parse_timestamp(fire_at) >= self.cut_by_host[leaf]:
+            return False
+        self.leaves.append(leaf)
+        return True
 
     # -- branches side by side: one group a wake-up ------------------------------------------------------------------
 
@@ -504,6 +515,7 @@ class Schedule:
         if self._has_begun_without_sync():
             self.in_flight = self.in_flight or InFlight(self.history)
             self.in_flight.hold_back(self, lambda: not any(map(self._needs_sync, timers)))
+            self.cut_by_host.update({timer: timer.fire_at for timer in timers if self._needs_sync(timer)})
         else:
             self._add_sync()
 
