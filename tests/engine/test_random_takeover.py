@@ -7,6 +7,7 @@ waits for ever for an event: nothing tells what its code has seen by then.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -23,6 +24,8 @@ from worker_ext.protocol.history import EventRaised, OrchestrationStatus
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 
 SHORT = TimerLimits(maximum_short=timedelta(seconds=2), long_interval=timedelta(seconds=1))
+SHORT_SEEDS = [*range(80), 569]
+"""The last has a timer that is one piece by 1.7.0's list alone, which is rare."""
 
 
 class Case:
@@ -55,11 +58,11 @@ def event(name: str, value: int) -> EventRaised:
     return EventRaised(name=name, input=json.dumps(value), timestamp=format_timestamp(START))
 
 
-@pytest.mark.parametrize("limits, seeds", [(LIMITS, 40), (SHORT, 80)], ids=["days", "seconds"])
-def test_random_programs_that_1_7_0_began_end_as_ours_do(limits: TimerLimits, seeds: int) -> None:
+@pytest.mark.parametrize("limits, seeds", [(LIMITS, range(40)), (SHORT, SHORT_SEEDS)], ids=["days", "seconds"])
+def test_random_programs_that_1_7_0_began_end_as_ours_do(limits: TimerLimits, seeds: Sequence[int]) -> None:
     different = []
     compared = 0
-    for case in [Case(seed, limits) for seed in range(seeds)]:
+    for case in [Case(seed, limits) for seed in seeds]:
         ours = case.run(0)
         if ours.status is not OrchestrationStatus.COMPLETED:
             assert case.may_wait_for_ever, (case, ours)
@@ -68,7 +71,7 @@ def test_random_programs_that_1_7_0_began_end_as_ours_do(limits: TimerLimits, se
             taken_over = enumerate(ends(case.run))
             different += [(case, turns, end, ours) for turns, end in taken_over if end.result != ours.result]
     assert different == []
-    assert compared > seeds / 3
+    assert compared > len(seeds) / 3
 
 
 class Reminders:
