@@ -15,10 +15,13 @@ from running_scheduler import LIMIT, outcome, running, until
 
 import worker_ext as df
 from worker_ext.host import redelivery
+from worker_ext.host.entity_messages import OPERATION, UNUSED_TIME, Request
 from worker_ext.host.rewind import OpenTimer, open_timers, plan_rewind
 from worker_ext.host.scheduler import Scheduler
 from worker_ext.protocol.codec import format_timestamp, parse_timestamp
 from worker_ext.protocol.history import (
+    EventRaised,
+    EventSent,
     ExecutionCompleted,
     HistoryEvent,
     OrchestrationStatus,
@@ -282,6 +285,44 @@ async def test_what_was_still_running_when_the_instance_failed_is_run_again(tmp_
     assert gateway.calls["work", "b"] == 1
 
 
+@pytest.mark.parametrize("is_answered", [True, False], ids=["answered in between", "not answered yet"])
+async def test_an_entity_is_asked_again_where_its_answer_found_the_instance_over(
+    tmp_path: Path, is_answered: bool
+) -> None:
+    entity, bench = df.EntityId("counter", "k"), Bench({"b"})
+
+    def holds(context: Context) -> Program:
+        with (yield context.lock_entities(entity)):
+            yield context.wait_for_external_event("go")
+
+    def calls_beside(context: Context) -> Program:
+        context.signal_entity(entity, "add", 10)
+        return (yield context.task_all([context.call_entity(entity, "add", 1), context.call_activity("work", "b")]))
+
+    programs = {"holds": holds, "calls_beside": calls_beside}
+    gateway = ProgramGateway(programs, {"work": bench.work}, {"counter": counter})
+
+    async def is_asked() -> bool:
+        found = await scheduler.read_entity("counter", "k")
+        return found is not None and found.state == "11"
+
+    async with running(tmp_path / "hub.db", gateway) as scheduler:
+        await scheduler.start_instance("holds", None, "holder")
+        await until(lambda: len(gateway.payloads.get("holder", ())) == 2)
+        await fail(scheduler, "calls_beside")
+        if is_answered:
+            await scheduler.raise_event("holder", "go", None)
+            async with asyncio.timeout(LIMIT):
+                while not await is_asked():  # noqa: ASYNC110 - only the store knows
+                    await asyncio.sleep(0.001)
+        bench.broken.clear()
+        await scheduler.rewind("i", None)
+        if not is_answered:
+            await scheduler.raise_event("holder", "go", None)
+        # The call of before is run as well, and the signal once.
+        assert await outcome(scheduler, "i") == ("Completed", [12, "B"])
+
+
 async def test_a_timer_goes_on_with_the_time_that_it_had_left(tmp_path: Path) -> None:
     broken, gate = {"b"}, asyncio.Event()
 
@@ -321,19 +362,31 @@ def test_what_is_still_under_way_is_told_from_a_history() -> None:
         TimerCreated(event_id=number, fire_at=at(due), timestamp=at(0)) for number, due in ((3, 9), (4, 30), (5, 5))
     ]
     child = SubOrchestrationInstanceCreated(event_id=6, name="chain", instance_id="child", timestamp=at(0))
+    requests = [
+        Request(operation="add", id="answered", timestamp=at(0), predecessor=UNUSED_TIME),
+        Request(operation="add", id="unanswered", timestamp=at(0), predecessor=UNUSED_TIME),
+        Request(operation="add", id="signal", is_signal=True, timestamp=at(0), predecessor=UNUSED_TIME),
+        Request(operation=None, id="lock", lock_set=(), timestamp=at(0), predecessor=UNUSED_TIME),
+    ]
+    sent = [
+        EventSent(event_id=number, instance_id="@e@k", name=OPERATION, input=request.encode(), timestamp=at(0))
+        for number, request in enumerate(requests, 8)
+    ]
     history: list[HistoryEvent] = [
         OrchestratorStarted(timestamp=at(0)),
         *scheduled,
         *timers,
         child,
+        *sent,
+        EventRaised(name="answered", input="{}", timestamp=at(1)),
         TimerFired(timer_id=5, fire_at=at(5), timestamp=at(0)),
         TaskCompleted(task_scheduled_id=1, result="1", timestamp=at(6)),
         TaskFailed(task_scheduled_id=2, reason="no", timestamp=at(7)),
-        TimerCreated(event_id=7, fire_at=at(40), timestamp=at(8)),
+        TimerCreated(event_id=12, fire_at=at(40), timestamp=at(8)),
         ExecutionCompleted(orchestration_status=OrchestrationStatus.FAILED, result="no", timestamp=at(10)),
     ]
     plan = plan_rewind(history)
-    assert (plan.failed, plan.children) == (frozenset({0, 2, 6}), {6: "child"})
+    assert (plan.failed, plan.children) == (frozenset({0, 2, 6, 9, 11}), {6: "child"})
     assert open_timers(history, plan) == [
         OpenTimer(TimerFired(timer_id=3, fire_at=at(9), timestamp=at(0)), timedelta()),
         OpenTimer(TimerFired(timer_id=4, fire_at=at(30), timestamp=at(0)), timedelta(seconds=20)),

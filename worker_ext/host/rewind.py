@@ -8,7 +8,7 @@ succeeded. An instance that failed by itself has its last batch undone. Where an
 whole critical section is undone.
 
 What was still under way when the instance ended went with it: activities and children of which nothing was heard are
-run again, and timers go on with the time that they had left.
+run again, entities that had not answered are asked again, and timers go on with the time that they had left.
 
 Differences from the engine's own rewind, on purpose: that one undoes every failure in the history and keeps whatever
 followed from it, so an instance that had retried, or had done anything else about a failure, ends as
@@ -20,7 +20,7 @@ id, and the request stays in the history).
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Container, Sequence
 from datetime import timedelta
 
 import msgspec
@@ -75,7 +75,7 @@ def plan_rewind(history: Sequence[HistoryEvent]) -> RewindPlan:
     cut = _before_locks(history, cut)
     before = history[:cut]
     decided = {event.event_id for event in before if isinstance(event, _DECISIONS)}
-    failed = frozenset((failures.keys() & decided) | _still_running(history, cut))
+    failed = frozenset((failures.keys() & decided) | _still_running(history, cut) | _unanswered(history, cut))
     children = {
         event.event_id: event.instance_id
         for event in before
@@ -150,6 +150,21 @@ def _still_running(history: Sequence[HistoryEvent], cut: int) -> frozenset[int]:
     ended = {event.task_scheduled_id for event in history if isinstance(event, (*_SUCCESSES, *_FAILURES))}
     begun = (_decided(event) for event in history[:cut])
     return frozenset(number for number in begun if number is not None and number not in ended)
+
+
+def _unanswered(history: Sequence[HistoryEvent], cut: int) -> frozenset[int]:
+    """The ids of calls of entities and lock requests before the cut that had no answer."""
+    answers = {event.name for event in history if isinstance(event, EventRaised)}
+    return frozenset(
+        event.event_id
+        for event in history[:cut]
+        if isinstance(event, EventSent) and event.name != RELEASE and _waits_for_answer(event, answers)
+    )
+
+
+def _waits_for_answer(event: EventSent, answers: Container[str]) -> bool:
+    request = read_request(event.input)
+    return not request.is_signal and request.id not in answers
 
 
 def _request_id(event: HistoryEvent) -> str | None:
