@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from functools import partial
 
@@ -125,6 +126,16 @@ def test_grave_records_and_those_of_who_has_few_find_room_where_a_storm_does_not
 def test_a_record_that_is_too_long_alone_is_dropped_and_told() -> None:
     outbox = Outbox(log_bytes=1000)
     put_log(outbox, "x" * 2000)
+    assert taken(outbox) == [dropped(1)]
+
+
+async def test_that_a_record_was_dropped_is_told_though_nothing_else_is_sent() -> None:
+    outbox = Outbox(log_bytes=1000)
+    waiting = asyncio.create_task(outbox.wait())
+    await asyncio.sleep(0)
+    put_log(outbox, "x" * 2000)
+    async with asyncio.timeout(30):
+        await waiting
     assert taken(outbox) == [dropped(1)]
 
 

@@ -82,15 +82,16 @@ class Outbox:
             limit = 2 * self._log_limit if is_grave or own is None or len(own) < FEW else self._log_limit
             if self._log_bytes + size > limit:
                 self._dropped += 1
-                return
-            self._number += 1
-            record = _Record(make, invocation_id, size, self._number)
-            if own is None:
-                own = self._own[invocation_id] = deque()
-            own.append(record)
-            self._records[record.number] = record
-            self._log_bytes += size
+            else:
+                self._keep(make, invocation_id, size)
         self._notify()
+
+    def _keep(self, make: MakeMessage, invocation_id: str, size: int) -> None:
+        """Puts a record into the books."""
+        self._number += 1
+        record = self._records[self._number] = _Record(make, invocation_id, size, self._number)
+        self._own.setdefault(invocation_id, deque()).append(record)
+        self._log_bytes += size
 
     def _put_behind_own(self, message: pb.StreamingMessage) -> bool:
         """Puts a message behind the records of its invocation, or of none, that wait; whether there are any."""
