@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 import worker_ext as df
+from worker_ext.engine import in_flight
 from worker_ext.engine.in_flight import request_id
 from worker_ext.protocol.actions import CallActivity, CallEntity, WhenAll, WhenAny
 from worker_ext.testing import HistoryBuilder, replay
@@ -66,3 +67,31 @@ def test_an_id_that_no_list_explains_changes_nothing() -> None:
         failed_with_a_survivor().batch().completed(1).sent(2, "@counter@k", "get", "r-1").batch().answered("r-1", 5)
     )
     assert replay(orchestrator, history).actions == [WhenAll(compound_actions=(A, not_waiting(B))), CALL]
+
+
+class Counted(type):
+    """The type of actions that are counted, and how often it was asked whether one is of it."""
+
+    asked = 0
+
+    def __instancecheck__(cls, action: object) -> bool:
+        Counted.asked += 1
+        return isinstance(action, CallEntity)
+
+
+def test_what_calls_of_entities_come_after_is_counted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Counted, "asked", 0)
+    monkeypatch.setattr(in_flight, "_COUNTED", Counted("Actions", (), {}))
+
+    def calls(context: Context) -> Generator[Any, Any, Any]:
+        total = 0
+        for _ in range(50):
+            total += yield context.call_entity(df.EntityId("Counter", "k"), "get")
+        return total
+
+    history = HistoryBuilder().started()
+    for number in range(50):
+        request = request_id("abc", f"2026-01-02T03:04:{5 + number:02d}Z", number)
+        history = history.sent(number, "@counter@k", "get", request).batch().answered(request, number)
+    assert replay(calls, history).output == sum(range(50))
+    assert Counted.asked == 49

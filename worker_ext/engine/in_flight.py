@@ -62,6 +62,7 @@ class InFlight:
 
     def __init__(self, events: Sequence[HistoryEvent]) -> None:
         self._requests = dict(_requests(events))
+        self._counted = self._messages = 0
         batches = [(index, event) for index, event in enumerate(events) if isinstance(event, OrchestratorStarted)]
         self._batch_positions = [position for position, _ in batches]
         self._batch_times = [event.timestamp for _, event in batches]
@@ -91,12 +92,16 @@ class InFlight:
         schedule.recount_barrier()
 
     def _derived(self, schedule: Schedule, leaf: Leaf) -> str:
-        before = schedule.leaves[: leaf.id]
-        counter = sum(
-            isinstance(other.action, CallEntity | SignalEntity | ScheduledSignalEntity | LockEntities)
-            for other in before
-        )
+        counter = self._messages_before(schedule, leaf)
         return request_id(schedule.instance_id, self._time_at(schedule.barrier), counter)
+
+    def _messages_before(self, schedule: Schedule, leaf: Leaf) -> int:
+        """How many messages to entities come before a leaf; leaves are asked about in order, and counted once."""
+        if leaf.id < self._counted:
+            self._counted = self._messages = 0
+        self._messages += sum(isinstance(other.action, _COUNTED) for other in schedule.leaves[self._counted : leaf.id])
+        self._counted = leaf.id
+        return self._messages
 
     def _time_at(self, position: int) -> str:
         """The extension's time at a position, which may lie ahead of what has been replayed."""
