@@ -6,6 +6,7 @@ import enum
 import json
 import math
 import sys
+import tracemalloc
 from collections import OrderedDict, namedtuple
 from datetime import UTC, datetime, timedelta, timezone
 from types import ModuleType
@@ -246,6 +247,16 @@ def test_values_nested_deeper_than_the_limit_are_not_written(opening: str, closi
     depth = MAX_DEPTH // levels + 1
     text = opening * depth + "0" + closing * depth
     assert (_is_deeper_than(MAX_DEPTH, text), _is_deeper_than(depth * levels, text)) == (True, False)
+
+
+@pytest.mark.parametrize("text", ["[" * 500_000, '\\"[' * 200_000], ids=["plain", "escaped"])
+def test_brackets_within_a_great_text_are_passed_over_at_no_great_cost(text: str) -> None:
+    tracemalloc.start()
+    try:
+        assert not _is_deeper_than(1, f'["{text}"]')
+        assert tracemalloc.get_traced_memory()[1] < 5 * len(text)
+    finally:
+        tracemalloc.stop()
 
 
 def test_a_value_nested_deeper_than_the_limit_is_refused_in_words() -> None:
