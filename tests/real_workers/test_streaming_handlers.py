@@ -319,6 +319,17 @@ async def test_an_environment_reload_tells_where_requests_are_taken(
         assert (await streaming.call("plain", name="n"))[1][0] == 200
 
 
+async def test_a_folder_that_is_not_there_is_an_error_where_functions_are_asked_for(
+    command: list[str], tmp_path: Path
+) -> None:
+    missing = tmp_path / "missing"
+    async with worker(tmp_path, command=command) as driver:
+        await driver.started()
+        assert (await driver.init(missing)).result == SUCCESS
+        described = await driver.metadata(missing)
+        assert described.result.exception.message == f"the app's folder {missing} does not exist"
+
+
 @pytest.mark.parametrize("source", [PLAIN_APP, IMPORT + PLAIN_APP], ids=["not imported", "imported"])
 async def test_an_app_that_asks_for_no_streams_has_no_server(command: list[str], tmp_path: Path, source: str) -> None:
     app = write(tmp_path, source)

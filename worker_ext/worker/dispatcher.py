@@ -233,7 +233,8 @@ class Dispatcher:
 
     def _index_early(self) -> None:
         """Index an app that may stream HTTP: the host hears of that before it asks for functions."""
-        if web_extension.is_installed() and (self._directory() / indexing.script_file()).is_file():
+        folder = self._app_directory
+        if folder is not None and web_extension.is_installed() and (folder / indexing.script_file()).is_file():
             self._index(is_opening=True)
 
     async def _open_http(self, answer: Any, reply: pb.StreamingMessage) -> None:
