@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from random_world import CHECKS
+from random_world import CHECKS, ends_well_with_long_timers
 
 PROGRAMS = 40
 
@@ -21,6 +21,11 @@ PROGRAMS = 40
 @pytest.mark.parametrize("check", CHECKS, ids=lambda check: check.__name__)
 def test_random_programs(check: Callable[[int], None], seed: int) -> None:
     check(seed)
+
+
+def test_cancelled_timers_of_branches_have_no_more_pieces() -> None:
+    """Only generators have those, which 1.7.0 may have begun. This program sets another timer that looks like one."""
+    ends_well_with_long_timers(50076)
 
 
 REPLAYED = """

@@ -25,6 +25,7 @@ from worker_ext.host.turns import TimerLimits
 from worker_ext.protocol.codec import parse_timespan, parse_timestamp
 from worker_ext.protocol.history import EventRaised, OrchestrationStatus
 from worker_ext.protocol.orchestrator import OrchestratorRequest
+from worker_ext.testing import HistoryBuilder, replay
 
 THEMES = ["any", "chaining", "eternal", "events", "fan", "long_timers", "retries", "subs", "timers"]
 PROGRAMS = ["any_tasks", "chaining", "eternal", "events", "fan", "retries", "subs", "timers"]
@@ -149,10 +150,30 @@ def wait_on(context: Any) -> Generator[Any, Any, Any]:
 @pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 @pytest.mark.parametrize(
     "flow, turns_of_theirs, output",
-    [(give_up_early, turns, "[5,20]") for turns in range(6)] + [(wait_on, turns, "3") for turns in range(8)],
+    [
+        *((give_up_early, turns, "[5,20]") for turns in range(6)),
+        *((wait_on, turns, "3") for turns in range(8)),
+    ],
 )
 def test_long_timers_of_1_7_0_are_those_of_history(flow: Any, turns_of_theirs: int, output: str) -> None:
     """It starts the next piece whenever one fires, cancelled or not, and sets no timers for the extension's clock."""
     host = Takeover({"Flow": flow}, {"Flow": flow}).host(turns_of_theirs, {"Work": work})
     host.start(["Flow"], "Flow", "abc", None)
     assert host.run("abc").result == (OrchestrationStatus.COMPLETED, output)
+
+
+def test_a_timer_of_the_code_that_ends_with_a_cancelled_one_is_no_piece_of_it() -> None:
+    def keep_a_deadline(context: Any) -> Generator[Any, Any, Any]:
+        deadline = context.current_utc_datetime + timedelta(days=8)
+        timer = context.create_timer(deadline)
+        yield context.task_any([context.call_activity("A"), timer])
+        timer.cancel()
+        yield context.call_activity("B")
+        yield context.create_timer(deadline)
+        return "in time"
+
+    day = timedelta(days=1)
+    history = HistoryBuilder().started().scheduled("A", 0).timer_created(1, 3 * day)
+    history.batch(day).completed(0).scheduled("B", 2).batch(2 * day).timer_fired(1)
+    history.batch(day).completed(2).timer_created(3, 4 * day).batch(4 * day).timer_fired(3)
+    assert replay(keep_a_deadline, history).output == "in time"

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING
 
 from worker_ext.engine.clock import START, ReplayClock
@@ -36,7 +37,7 @@ from worker_ext.engine.tasks import (
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import AnyAction, CallEntity, ReleaseEntities
 from worker_ext.protocol.codec import parse_timestamp
-from worker_ext.protocol.history import HistoryEvent, ScheduledEvent, TimerCreated
+from worker_ext.protocol.history import HistoryEvent, OrchestratorStarted, ScheduledEvent, TimerCreated, TimerFired
 from worker_ext.protocol.orchestrator import ReplaySchema
 
 if TYPE_CHECKING:
@@ -314,16 +315,26 @@ class Schedule:
         self._number(leaf)
         self._last = leaf
 
-    def follow_cut_off(self, leaf_id: int) -> None:
+    def follow_cut_off(self, fired: TimerFired) -> None:
         """Lists what 1.7.0 has started when a piece of a cancelled timer fired: it goes on with such timers."""
-        timer = self.cut_off.get(self.leaves[leaf_id]) if leaf_id < len(self.leaves) else None
+        timer = self.cut_off.get(self.leaves[fired.timer_id]) if fired.timer_id < len(self.leaves) else None
         piece = None if timer is None else timer.piece_after()
-        if timer is not None and piece is not None and self.has_next(piece.fire_at):
+        if timer is None or piece is None or not self.has_next(piece.fire_at):
+            return
+        # The last piece ends when the timer would have. Where it was started later, it is the code's own: that may well
+        # wait for the same time again.
+        if piece.fire_at < timer.fire_at or self._is_decided_at(fired):
             self._freeze()
             self._number(piece)
             piece.cancel()
             self.cut_off[piece] = timer
             self._last = piece
+
+    def _is_decided_at(self, cause: HistoryEvent) -> bool:
+        """Whether what has the next id in history was started in the batch of an event."""
+        rest = dropwhile(lambda event: event is not cause, self.history)
+        batch = takewhile(lambda event: not isinstance(event, OrchestratorStarted), rest)
+        return self.known_next() in list(batch)
 
     def is_piece(self, leaf: Leaf, fire_at: str | None) -> bool:
         """Whether only a piece of a timer has fired that the extension cut; it starts the next under the next id."""
@@ -512,7 +523,7 @@ class Schedule:
         timers = [leaf for leaf in leaves if isinstance(leaf, TimerTask) and self._needs_sync(leaf)]
         if not timers:
             return
-        if self._has_begun_without_sync():
+        if self.loop is None and self._has_begun_without_sync():
             self.in_flight = self.in_flight or InFlight(self.history)
             self.in_flight.hold_back(self, lambda: not any(map(self._needs_sync, timers)))
             self.cut_by_host.update({timer: timer.fire_at for timer in timers if self._needs_sync(timer)})
