@@ -487,6 +487,8 @@ class OrchestrationExecutor:
 
     def _timer_created(self, event: TimerCreated) -> None:
         leaves, leaf_id = self.schedule.leaves, event.event_id
+        if leaf_id == len(leaves) and self.schedule.cut_off:
+            self.schedule.list_expected(None)
         if not (0 <= leaf_id < len(leaves) and isinstance(leaves[leaf_id], TimerTask)):
             self._check(event)
 
@@ -510,7 +512,7 @@ class OrchestrationExecutor:
         leaves, leaf_id = self.schedule.leaves, event.timer_id
         if leaf_id >= len(leaves) or (leaf := leaves[leaf_id]).through:
             if self.schedule.cut_off and self._branches is None:  # 1.7.0 has no branches
-                self.schedule.follow_cut_off(event)
+                self.schedule.follow_cut_off(leaf_id)
             return
         if self.schedule.cut_by_host and self.schedule.is_piece(leaf, event.fire_at):
             return

@@ -17,7 +17,6 @@ from __future__ import annotations
 from collections.abc import Callable, Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from itertools import dropwhile, takewhile
 from typing import TYPE_CHECKING
 
 from worker_ext.engine.clock import START, ReplayClock
@@ -37,7 +36,7 @@ from worker_ext.engine.tasks import (
 from worker_ext.errors import OrchestratorError
 from worker_ext.protocol.actions import AnyAction, CallEntity, ReleaseEntities
 from worker_ext.protocol.codec import parse_timestamp
-from worker_ext.protocol.history import HistoryEvent, OrchestratorStarted, ScheduledEvent, TimerCreated, TimerFired
+from worker_ext.protocol.history import HistoryEvent, ScheduledEvent, TimerCreated
 from worker_ext.protocol.orchestrator import ReplaySchema
 
 if TYPE_CHECKING:
@@ -104,6 +103,8 @@ class Schedule:
         self.history: Sequence[HistoryEvent] = ()
         self.cut_off: dict[Leaf, LongTimerTask] = {}
         self.cut_by_host: dict[Leaf, datetime] = {}
+        self._expected: list[tuple[LongTimerTask, TimerTask]] = []
+        self._known: dict[int, ScheduledEvent] | None = None
         self.joins: bool = False
         self._numbered = 0
         self.position = START
@@ -164,6 +165,8 @@ class Schedule:
         self.leaves = []
         self.cut_off.clear()
         self.cut_by_host.clear()
+        self._expected.clear()
+        self._known = None
         self._frozen = []
         self._last = self.section = self.on_new_wait = None
         self.on_wait = self.on_leave = _told_nothing
@@ -193,6 +196,8 @@ class Schedule:
 
     def _list_leaf(self, leaf: Leaf) -> None:
         """Lists a leaf that stands for itself; what most yields are."""
+        if self._expected:
+            self.list_expected(leaf)
         if self._last is not None:
             self._freeze()
         if self._has_limits and isinstance(leaf, TimerTask) and self._needs_sync(leaf):
@@ -209,6 +214,8 @@ class Schedule:
         if node is None:
             return
         concerns_lock = self.section is not None and self.section.enter(new.leaves)
+        if self._expected and new.leaves:
+            self.list_expected(new.leaves[0])
         self._freeze()
         if concerns_lock:
             self._wait_for(self.section)
@@ -236,6 +243,8 @@ class Schedule:
             return
         if self.section is not None:
             self.section.enter([leaf])
+        if self._expected:
+            self.list_expected(leaf)
         self._freeze()
         self._number(leaf)
         leaf.settled = leaf.through = True
@@ -274,6 +283,8 @@ class Schedule:
 
     def add_hidden(self, retry: RetryTask, leaf: Leaf) -> None:
         """Lists the next delay or attempt of a retry."""
+        if self._expected:
+            self.list_expected(leaf)
         last = self._last
         if isinstance(last, Item) and (last.template is None or last is retry.item):
             last.add_hidden(leaf, self.position)
@@ -296,8 +307,12 @@ class Schedule:
 
     def known_next(self) -> ScheduledEvent | None:
         """What history has under the id that the next leaf will get, or None."""
-        known = (event for event in self.history if isinstance(event, ScheduledEvent))
-        return next((event for event in known if event.event_id == len(self.leaves)), None)
+        if self._known is None:
+            # Backwards: of two events of one id, which is a fault, the first counts.
+            self._known = {
+                event.event_id: event for event in reversed(self.history) if isinstance(event, ScheduledEvent)
+            }
+        return self._known.get(len(self.leaves))
 
     def has_next(self, fire_at: datetime) -> bool:
         """Whether history has a timer until then under the next id: the extension, or 1.7.0, has started it whole."""
@@ -309,32 +324,36 @@ class Schedule:
         if self.loop is not None:
             self.start(leaf)
             return
+        if self._expected:
+            self.list_expected(leaf)
         self._freeze()
         if self._has_limits:
             self._catch_up_for([leaf])
         self._number(leaf)
         self._last = leaf
 
-    def follow_cut_off(self, fired: TimerFired) -> None:
-        """Lists what 1.7.0 has started when a piece of a cancelled timer fired: it goes on with such timers."""
-        timer = self.cut_off.get(self.leaves[fired.timer_id]) if fired.timer_id < len(self.leaves) else None
+    def follow_cut_off(self, leaf_id: int) -> None:
+        """Expects what 1.7.0 may start when a piece of a cancelled timer has fired: it goes on with such timers."""
+        timer = self.cut_off.get(self.leaves[leaf_id]) if leaf_id < len(self.leaves) else None
         piece = None if timer is None else timer.piece_after()
-        if timer is None or piece is None or not self.has_next(piece.fire_at):
-            return
-        # The last piece ends when the timer would have. Where it was started later, it is the code's own: that may well
-        # wait for the same time again.
-        if piece.fire_at < timer.fire_at or self._is_decided_at(fired):
-            self._freeze()
-            self._number(piece)
-            piece.cancel()
-            self.cut_off[piece] = timer
-            self._last = piece
+        if timer is not None and piece is not None:
+            self._expected.append((timer, piece))
 
-    def _is_decided_at(self, cause: HistoryEvent) -> bool:
-        """Whether what has the next id in history was started in the batch of an event."""
-        rest = dropwhile(lambda event: event is not cause, self.history)
-        batch = takewhile(lambda event: not isinstance(event, OrchestratorStarted), rest)
-        return self.known_next() in list(batch)
+    def list_expected(self, leaf: Leaf | None) -> None:
+        """Lists pieces of cancelled timers that history has before a leaf of the code, or where the code has none.
+
+        A timer that the code itself sets is no piece: it may well wait for the same time again.
+        """
+        for timer, piece in list(self._expected):
+            if self.has_next(piece.fire_at):
+                self._expected.remove((timer, piece))
+                if isinstance(leaf, TimerTask) and leaf.fire_at == piece.fire_at:
+                    return
+                self._freeze()
+                self._number(piece)
+                piece.cancel()
+                self.cut_off[piece] = timer
+                self._last = piece
 
     def is_piece(self, leaf: Leaf, fire_at: str | None) -> bool:
         """Whether only a piece of a timer has fired that the extension cut; it starts the next under the next id."""
