@@ -20,7 +20,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from worker_ext.protocol.codec import JSON, encode_value
+from worker_ext.protocol.codec import JSON, JSON_STRING, encode_value
 from worker_ext.protocol.history import (
     EVENTS,
     Event,
@@ -31,8 +31,7 @@ from worker_ext.protocol.history import (
 
 # What .NET's writer escapes beyond what JSON demands: the other line breaks of Unicode.
 _LINE_BREAKS = {"\x85": "\\u0085", "\u2028": "\\u2028", "\u2029": "\\u2029"}
-# Possessive, since a text that may be taken back costs a hundred times its size.
-_STRING = re.compile(r'"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+_STRING = re.compile(JSON_STRING)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NOT_PLAYED = '"IsPlayed":false,'
 _PLAYED = '"IsPlayed":true,'

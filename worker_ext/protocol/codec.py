@@ -57,8 +57,10 @@ _TEXTS = frozenset({*TEXTS, datetime})
 _ATOMS = frozenset({str, int, float, bool, type(None)})
 _FAST_OPTIONS = orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_PASSTHROUGH_SUBCLASS
 _TOO_DEEP = f"the value is nested too deeply: {MAX_DEPTH} levels at most, fewer where the stack is full. Flatten it"
-# Possessive, since a text that may be taken back costs a hundred times its size.
-_BRACKETS = re.compile(r'[][{}]|"[^"\\]*+(?:\\.[^"\\]*+)*+"')
+JSON_STRING = r'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+"""The pattern of a string in JSON text: possessive, since what may be taken back costs a hundred times its size."""
+
+_BRACKETS = re.compile(rf"[][{{}}]|{JSON_STRING}")
 _TIMESPAN = re.compile(r"(-)?(?:([0-9]+)\.)?([0-9]+):([0-9]+):([0-9]+)(?:\.([0-9]+))?")
 _INSTALLED = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
 _decode = msgspec.json.Decoder().decode

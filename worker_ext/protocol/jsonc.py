@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 
 from worker_ext.errors import HostError
+from worker_ext.protocol.codec import JSON_STRING
 
-_STRING = r'"(?:\\.|[^"\\])*"'
-_COMMENT = re.compile(_STRING + r"|//[^\n]*|/\*.*?\*/", re.DOTALL)
-_TRAILING_COMMA = re.compile(_STRING + r"|,(?=\s*[}\]])", re.DOTALL)
+_COMMENT = re.compile(JSON_STRING + r"|//[^\n]*|/\*.*?\*/", re.DOTALL)
+_TRAILING_COMMA = re.compile(JSON_STRING + r"|,(?=\s*[}\]])", re.DOTALL)
 
 
 def read_json_object(path: Path) -> dict[str, Any] | None:
