@@ -229,14 +229,16 @@ async def test_an_instance_that_failed_by_itself_goes_on_with_mended_code(tmp_pa
     assert bench.side_effects == ["a", "b"]
 
 
+def changed(context: Context) -> Program:
+    """Code that asks for something else than the program before it did, so that the instance fails."""
+    yield context.create_timer(context.current_utc_datetime)
+
+
 async def test_an_instance_that_failed_by_changed_code_goes_on_when_the_code_is_put_back(tmp_path: Path) -> None:
     def asks(context: Context) -> Program:
         first = yield context.call_activity("work", "a")
         value = yield context.wait_for_external_event("go")
         return [first, value, (yield context.call_activity("work", "b"))]
-
-    def changed(context: Context) -> Program:
-        yield context.create_timer(context.current_utc_datetime)
 
     bench, code = Bench(), {"program": asks}
     gateway = ProgramGateway(code, {"work": bench.work})
@@ -266,9 +268,6 @@ async def test_what_was_still_running_when_the_instance_failed_is_run_again(tmp_
         yield context.task_any([first, second])
         value = yield context.wait_for_external_event("go")
         return [value, second.result, (yield first)]
-
-    def changed(context: Context) -> Program:
-        yield context.create_timer(context.current_utc_datetime)
 
     code = {"program": asks}
     gateway = ProgramGateway(code, {"work": Bench().work, "slow": slow})
