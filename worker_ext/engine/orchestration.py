@@ -511,7 +511,7 @@ class OrchestrationExecutor:
     def _timer_fired(self, event: TimerFired) -> None:
         leaves, leaf_id = self.schedule.leaves, event.timer_id
         if leaf_id >= len(leaves) or (leaf := leaves[leaf_id]).through:
-            if self.schedule.cut_off and self._branches is None:  # 1.7.0 has no branches
+            if self.schedule.cut_off:
                 self.schedule.follow_cut_off(leaf_id)
             return
         if self.schedule.cut_by_host and self.schedule.is_piece(leaf, event.fire_at):

@@ -89,7 +89,7 @@ class Schedule:
         joins: Whether what an `async def` orchestrator starts now joins what it started since the last event.
         on_leave: Told of a wait that the code gave up.
         history: The history of this execution.
-        cut_off: Pieces of long timers that were cancelled while they ran.
+        cut_off: Pieces of long timers that a generator cancelled while they ran.
         cut_by_host: Timers that the extension has cut, because 1.7.0's list had it start them at an earlier time, and
             when they end.
         held: Leaves that wait, in the worker, for the end of a critical section, and whether code inside it asked.

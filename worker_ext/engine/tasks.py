@@ -666,7 +666,8 @@ class LongTimerTask(Task[None]):
         if self.settled:
             raise ValueError("Cannot cancel a completed task.")
         self._chunk.cancel()
-        self.schedule.cut_off[self._chunk] = self
+        if self.schedule.loop is None:  # 1.7.0, which goes on with such timers, has no branches
+            self.schedule.cut_off[self._chunk] = self
 
     def piece_after(self) -> TimerTask | None:
         """The piece that follows one that has fired now; None where that was the last."""
